@@ -1,0 +1,83 @@
+# `make help` lists what there is. Everything but `help` and `clean` needs only the environment in .venv, which is built
+# again when pyproject.toml or the pinned versions change.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CONSTRAINTS := requirements/constraints.txt
+# Later arguments for a target: `make test ARGS='-k census -x'`, `make up ARGS='--managers 2'`.
+ARGS ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(STAMP) ## Build the environment in .venv, with pinned versions
+
+$(STAMP): pyproject.toml $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Mitosis needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo 'not there')." >&2; \
+	  echo "Name another one: make $(firstword $(MAKECMDGOALS) install) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' comes without venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Building the environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@# The pip that Python 3.11 brings knows no dependency groups.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip==26.3'
+	@$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[all]' --group dev
+	@touch $@
+
+.PHONY: demo
+demo: $(STAMP) ## Run the standard library census: a whole suite, end to end
+	@$(BIN)/mitosis demo $(ARGS)
+
+.PHONY: up
+up: $(STAMP) ## Run PostgreSQL, coordinator and node manager in the foreground
+	@$(BIN)/mitosis up $(ARGS)
+
+.PHONY: test
+test: $(STAMP) ## Run every test: unit, contract, integration, simulation, e2e
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(STAMP) ## Run the tests that start no process
+	@$(BIN)/python -m pytest -m 'not slow' tests/unit $(ARGS)
+
+.PHONY: check
+check: $(STAMP) ## Everything that is checked without running tests
+	@$(BIN)/python tools/check.py $(ARGS)
+
+.PHONY: fmt
+fmt: $(STAMP) ## Format the Python code and the protos, and mend what can be mended
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/python tools/gen.py --format
+
+.PHONY: gen
+gen: $(STAMP) ## Write generated/ from protos/
+	@$(BIN)/python tools/gen.py
+
+.PHONY: bench
+bench: $(STAMP) ## Measure throughput, latency and the cost of being idle
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: pins
+pins: ## Resolve every dependency again and pin what was found
+	@$(PYTHON) -m venv --clear build/pins
+	@build/pins/bin/python -m pip install --quiet --disable-pip-version-check 'pip==26.3'
+	@build/pins/bin/python -m pip install --quiet --upgrade --editable '.[all]' --group dev
+	@{ sed -n '/^#/p' $(CONSTRAINTS); build/pins/bin/python -m pip freeze --exclude mitosis --exclude pip; } > build/constraints
+	@mv build/constraints $(CONSTRAINTS)
+	@rm -rf build/pins
+
+.PHONY: clean
+clean: ## Remove the environment, the build directory and every cache
+	@rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

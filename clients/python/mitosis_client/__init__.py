@@ -1,0 +1,1 @@
+"""The Python client of a Mitosis coordinator, synchronous and asynchronous."""

@@ -1,0 +1,1 @@
+"""What the coordinator, the node manager, the worker and the command line share: configuration, logs, processes."""

@@ -1,0 +1,1 @@
+"""The coordinator: stores suites and tasks, and hands them to node managers."""

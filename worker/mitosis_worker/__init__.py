@@ -1,0 +1,1 @@
+"""The worker: one process that runs tasks, one after the other."""
