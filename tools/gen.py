@@ -75,7 +75,7 @@ def read_tree(folder: Path) -> dict[str, str]:
 
 
 def write_tree(folder: Path, files: dict[str, str]) -> None:
-    """Make a folder hold exactly these files; those that already do are not touched, so that no build sees them as new."""
+    """Make a folder hold exactly these files; files that are right already keep their times, so no build runs again."""
     present = read_tree(folder)
     for name in present.keys() - files.keys():
         (folder / name).unlink()
@@ -96,7 +96,9 @@ def generate_python(out: Path) -> None:
     for folder in {package, *(path.parent for path in package.rglob("*_pb2.py")), package / "ipc"}:
         relative = folder.relative_to(package.parent)
         if folder.exists():
-            (folder / "__init__.py").write_text(f'"""Code generated from protos/{relative.as_posix()}; `make gen`."""\n')
+            (folder / "__init__.py").write_text(
+                f'"""Code generated from protos/{relative.as_posix()}; `make gen`."""\n'
+            )
     (package / "py.typed").write_text("")
 
 
