@@ -1,0 +1,1 @@
+"""The gRPC face: servicers, interceptors, and how errors look on the wire."""

@@ -1,0 +1,1 @@
+"""What happens around every call, outermost first: context, metrics, errors, auth."""

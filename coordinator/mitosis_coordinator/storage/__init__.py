@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, statements, migrations. The only package that knows the driver."""

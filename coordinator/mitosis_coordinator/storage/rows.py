@@ -1,0 +1,44 @@
+"""Rows as dataclasses, so that callers need not know the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from psycopg.rows import class_row
+
+from mitosis_coordinator.storage.pool import Connection
+
+Row = TypeVar("Row")
+Parameters = Mapping[str, Any]
+
+
+async def fetch_all(
+    connection: Connection, row_type: type[Row], query: str, parameters: Parameters | None = None
+) -> list[Row]:
+    """Run a statement and return its rows, each built by `row_type(**columns)`."""
+    async with connection.cursor(row_factory=class_row(row_type)) as cursor:
+        await cursor.execute(query, parameters)
+        return await cursor.fetchall()
+
+
+async def fetch_one(
+    connection: Connection, row_type: type[Row], query: str, parameters: Parameters | None = None
+) -> Row | None:
+    """Run a statement and return its first row, built by `row_type(**columns)`, or None."""
+    async with connection.cursor(row_factory=class_row(row_type)) as cursor:
+        await cursor.execute(query, parameters)
+        return await cursor.fetchone()
+
+
+async def fetch_value(connection: Connection, query: str, parameters: Parameters | None = None) -> Any:
+    """Run a statement and return the first column of its first row, or None."""
+    cursor = await connection.execute(query, parameters)
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
+
+
+async def execute(connection: Connection, query: str, parameters: Parameters | None = None) -> int:
+    """Run a statement and return how many rows it touched."""
+    cursor = await connection.execute(query, parameters)
+    return cursor.rowcount
