@@ -1,0 +1,103 @@
+from google.api import annotations_pb2 as _annotations_pb2
+from mitosis.v1 import task_pb2 as _task_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class SubmitTaskRequest(_message.Message):
+    __slots__ = ("group_name", "suite_uuid", "task_spec", "priority", "request_id")
+    GROUP_NAME_FIELD_NUMBER: _ClassVar[int]
+    SUITE_UUID_FIELD_NUMBER: _ClassVar[int]
+    TASK_SPEC_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    group_name: str
+    suite_uuid: str
+    task_spec: _task_pb2.TaskSpec
+    priority: int
+    request_id: str
+    def __init__(self, group_name: _Optional[str] = ..., suite_uuid: _Optional[str] = ..., task_spec: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., priority: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SubmitTaskResponse(_message.Message):
+    __slots__ = ("task",)
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    task: _task_pb2.Task
+    def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ...) -> None: ...
+
+class NewTask(_message.Message):
+    __slots__ = ("task_spec", "priority")
+    TASK_SPEC_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    task_spec: _task_pb2.TaskSpec
+    priority: int
+    def __init__(self, task_spec: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., priority: _Optional[int] = ...) -> None: ...
+
+class SubmitTasksRequest(_message.Message):
+    __slots__ = ("group_name", "suite_uuid", "tasks", "request_id")
+    GROUP_NAME_FIELD_NUMBER: _ClassVar[int]
+    SUITE_UUID_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    group_name: str
+    suite_uuid: str
+    tasks: _containers.RepeatedCompositeFieldContainer[NewTask]
+    request_id: str
+    def __init__(self, group_name: _Optional[str] = ..., suite_uuid: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[NewTask, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SubmitTasksResponse(_message.Message):
+    __slots__ = ("task_uuids",)
+    TASK_UUIDS_FIELD_NUMBER: _ClassVar[int]
+    task_uuids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, task_uuids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetTaskRequest(_message.Message):
+    __slots__ = ("uuid",)
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    uuid: str
+    def __init__(self, uuid: _Optional[str] = ...) -> None: ...
+
+class GetTaskResponse(_message.Message):
+    __slots__ = ("task",)
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    task: _task_pb2.Task
+    def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ...) -> None: ...
+
+class ListTasksRequest(_message.Message):
+    __slots__ = ("group_name", "suite_uuid", "state", "page_size", "page_token")
+    GROUP_NAME_FIELD_NUMBER: _ClassVar[int]
+    SUITE_UUID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    group_name: str
+    suite_uuid: str
+    state: _task_pb2.TaskState
+    page_size: int
+    page_token: str
+    def __init__(self, group_name: _Optional[str] = ..., suite_uuid: _Optional[str] = ..., state: _Optional[_Union[_task_pb2.TaskState, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListTasksResponse(_message.Message):
+    __slots__ = ("tasks", "next_page_token")
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tasks: _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]
+    next_page_token: str
+    def __init__(self, tasks: _Optional[_Iterable[_Union[_task_pb2.Task, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class CancelTaskRequest(_message.Message):
+    __slots__ = ("uuid", "reason")
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    uuid: str
+    reason: str
+    def __init__(self, uuid: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class CancelTaskResponse(_message.Message):
+    __slots__ = ("task",)
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    task: _task_pb2.Task
+    def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ...) -> None: ...
