@@ -1,0 +1,1 @@
+"""What Mitosis means: lifecycles, rules and errors, with the standard library alone."""

@@ -1,0 +1,157 @@
+"""The life of a task, and what its failures cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from mitosis_coordinator.domain.lifecycle import Lifecycle
+
+
+class TaskState(StrEnum):
+    """Where a task stands; the values are what users see."""
+
+    READY = "Ready"
+    DISPATCHED = "Dispatched"
+    RUNNING = "Running"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+
+class TaskEvent(StrEnum):
+    """What can happen to a task."""
+
+    HANDED_OUT = "handed_out"
+    STARTED = "started"
+    RETURNED = "returned"
+    RETRY_SCHEDULED = "retry_scheduled"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    RETRIED = "retried"
+
+
+_READY, _DISPATCHED, _RUNNING = TaskState.READY, TaskState.DISPATCHED, TaskState.RUNNING
+
+TASK = Lifecycle[TaskState, TaskEvent](
+    kind="task",
+    initial=_READY,
+    transitions={
+        (_READY, TaskEvent.HANDED_OUT): _DISPATCHED,
+        (_DISPATCHED, TaskEvent.STARTED): _RUNNING,
+        (_DISPATCHED, TaskEvent.RETURNED): _READY,
+        (_RUNNING, TaskEvent.RETURNED): _READY,
+        (_DISPATCHED, TaskEvent.RETRY_SCHEDULED): _READY,
+        (_RUNNING, TaskEvent.RETRY_SCHEDULED): _READY,
+        (_DISPATCHED, TaskEvent.COMPLETED): TaskState.COMPLETED,
+        (_RUNNING, TaskEvent.COMPLETED): TaskState.COMPLETED,
+        (_DISPATCHED, TaskEvent.FAILED): TaskState.FAILED,
+        (_RUNNING, TaskEvent.FAILED): TaskState.FAILED,
+        (_READY, TaskEvent.CANCELLED): TaskState.CANCELLED,
+        (_DISPATCHED, TaskEvent.CANCELLED): TaskState.CANCELLED,
+        (_RUNNING, TaskEvent.CANCELLED): TaskState.CANCELLED,
+        (TaskState.FAILED, TaskEvent.RETRIED): _READY,
+    },
+)
+
+PENDING_STATES = (TaskState.READY, TaskState.DISPATCHED, TaskState.RUNNING)
+
+
+class FailureKind(StrEnum):
+    """Which of the four budgets a failure is charged to."""
+
+    TASK = "Task"
+    WORKER = "Worker"
+    NODE = "Node"
+    ENVIRONMENT = "Environment"
+
+
+class Outcome(StrEnum):
+    """How a holder says that an attempt ended."""
+
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    TIMED_OUT = "TimedOut"
+    CANCELLED = "Cancelled"
+    WORKER_DIED = "WorkerDied"
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task to store. `spec` is a serialized `mitosis.v1.TaskSpec`, kept as it came."""
+
+    spec: bytes
+    priority: int
+    max_retries: int
+    retry_backoff_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """What one run left behind. `return_value` is a JSON document."""
+
+    exit_code: int | None
+    error: str
+    stdout_tail: str
+    stderr_tail: str
+    return_value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailure:
+    """One failure in the life of a task."""
+
+    kind: FailureKind
+    attempt: int
+    manager_id: UUID | None
+    manager_name: str
+    error: str
+    failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as stored; `result` is there once the state is final."""
+
+    id: UUID
+    suite_id: UUID | None
+    group_id: UUID
+    group_name: str
+    state: TaskState
+    attempt: int
+    priority: int
+    spec: bytes
+    created_by: str
+    manager_id: UUID | None
+    manager_name: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    retry_at: datetime | None
+    result: TaskResult | None
+    failures: tuple[TaskFailure, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRef:
+    """One hand-out of one task."""
+
+    task_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The end of one attempt, as its holder tells it; `assignment_id` and `attempt` are its fence."""
+
+    task_id: str
+    attempt: int
+    assignment_id: int
+    outcome: Outcome
+    result: TaskResult
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker_deaths: tuple[str, ...] = ()

@@ -1,0 +1,10 @@
+DROP TABLE idempotent_requests;
+DROP TABLE task_execution_failures;
+DROP TABLE archived_tasks;
+DROP TABLE active_tasks;
+DROP TABLE hook_runs;
+DROP TABLE assignments;
+DROP TABLE task_suite_managers;
+DROP TABLE task_suites;
+DROP TABLE group_node_manager;
+DROP TABLE node_managers;

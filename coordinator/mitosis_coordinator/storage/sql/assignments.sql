@@ -1,0 +1,93 @@
+-- name: pick_suite
+-- The best suite that a manager could work for now, locked: by priority, then age.
+SELECT s.id FROM task_suites s
+JOIN task_suite_managers e ON e.task_suite_id = s.id AND e.manager_id = %(manager_id)s
+JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
+WHERE s.state IN ('Queued', 'Open', 'Executing')
+  AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
+  AND (e.retry_after IS NULL OR e.retry_after <= now())
+  -- No more managers than tasks.
+  AND s.pending_tasks > (SELECT count(*) FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
+  AND EXISTS (SELECT 1 FROM active_tasks t WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
+              AND NOT (%(manager_id)s = ANY(coalesce(t.excluded_manager_ids, '{}'))))
+ORDER BY s.priority DESC, s.id
+LIMIT 1
+FOR NO KEY UPDATE OF s
+
+-- name: suite_waiting_for
+-- A suite that nobody works for, that this manager could take, and that has a claim on it.
+SELECT s.id FROM task_suites s
+JOIN task_suite_managers e ON e.task_suite_id = s.id AND e.manager_id = %(manager_id)s
+JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
+WHERE s.state IN ('Queued', 'Open', 'Executing') AND s.id <> %(suite_id)s
+  AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
+  AND (e.retry_after IS NULL OR e.retry_after <= now())
+  AND NOT EXISTS (SELECT 1 FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
+  -- A manager with nothing left to hand out is anybody's; otherwise a higher priority counts.
+  AND (%(nothing_left)s OR s.priority > (SELECT held.priority FROM task_suites held WHERE held.id = %(suite_id)s))
+  AND EXISTS (SELECT 1 FROM active_tasks t WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
+              AND NOT (%(manager_id)s = ANY(coalesce(t.excluded_manager_ids, '{}'))))
+ORDER BY s.priority DESC, s.id
+LIMIT 1
+
+-- name: insert_assignment
+-- Gives a suite to a manager; no row when the manager holds one already.
+INSERT INTO assignments (task_suite_id, manager_id) VALUES (%(suite_id)s, %(manager_id)s)
+ON CONFLICT DO NOTHING
+RETURNING id
+
+-- name: get_assignment
+-- One assignment that lasts, of this manager.
+SELECT id, task_suite_id, manager_id, state FROM assignments
+WHERE id = %(assignment_id)s AND manager_id = %(manager_id)s AND state <> 'Ended'
+
+-- name: set_assignment_state
+-- Follows a manager through its assignment.
+UPDATE assignments SET state = %(state)s
+WHERE id = %(assignment_id)s AND manager_id = %(manager_id)s AND state <> 'Ended'
+RETURNING task_suite_id
+
+-- name: end_assignment
+-- Ends an assignment, once.
+UPDATE assignments SET state = 'Ended', ended_at = now(), end_reason = %(reason)s
+WHERE id = %(assignment_id)s AND state <> 'Ended'
+RETURNING task_suite_id, manager_id
+
+-- name: holders
+-- The managers that hold a suite, and how many workers each may run.
+SELECT a.id AS assignment_id, a.manager_id, m.max_workers
+FROM assignments a JOIN node_managers m ON m.id = a.manager_id
+WHERE a.task_suite_id = %(suite_id)s AND a.state <> 'Ended'
+ORDER BY a.id
+
+-- name: insert_hook_run
+-- Records how a hook ended; no row when it is recorded already.
+INSERT INTO hook_runs (assignment_id, task_suite_id, manager_id, hook_type, result, exit_code, error, output_tail,
+    started_at, duration_seconds)
+SELECT a.id, a.task_suite_id, a.manager_id, %(hook_type)s, %(result)s, %(exit_code)s, %(error)s, %(output_tail)s,
+    %(started_at)s, %(duration_seconds)s
+FROM assignments a WHERE a.id = %(assignment_id)s AND a.manager_id = %(manager_id)s
+ON CONFLICT DO NOTHING
+RETURNING task_suite_id
+
+-- name: back_off
+-- Keeps a manager away from a suite that it failed to prepare.
+UPDATE task_suite_managers SET preparation_failures = preparation_failures + 1,
+    retry_after = now() + make_interval(secs => %(seconds)s)
+WHERE task_suite_id = %(suite_id)s AND manager_id = %(manager_id)s
+
+-- name: preparation_failures
+-- Failed preparations in a row of a suite on a manager.
+SELECT preparation_failures FROM task_suite_managers
+WHERE task_suite_id = %(suite_id)s AND manager_id = %(manager_id)s
+
+-- name: forget_back_off
+-- A manager prepared a suite with success.
+UPDATE task_suite_managers SET preparation_failures = 0, retry_after = NULL
+WHERE task_suite_id = %(suite_id)s AND manager_id = %(manager_id)s AND preparation_failures > 0
+
+-- name: next_back_off_end
+-- Seconds until the next back-off of an active suite ends.
+SELECT extract(epoch FROM min(e.retry_after) - now())::float8 AS seconds
+FROM task_suite_managers e JOIN task_suites s ON s.id = e.task_suite_id
+WHERE e.retry_after > now() AND s.state IN ('Queued', 'Open', 'Executing')

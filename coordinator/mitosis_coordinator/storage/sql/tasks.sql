@@ -1,0 +1,291 @@
+-- name: insert_tasks
+-- Stores a batch of Ready tasks.
+INSERT INTO active_tasks (id, task_suite_id, group_id, priority, max_retries, retry_backoff_seconds, spec, created_by)
+SELECT new.id, %(suite_id)s, %(group_id)s, new.priority, new.max_retries, new.retry_backoff_seconds, new.spec,
+    %(created_by)s
+FROM unnest(%(ids)s::uuid[], %(priorities)s::int4[], %(max_retries)s::int2[], %(backoffs)s::float4[],
+    %(specs)s::bytea[]) AS new (id, priority, max_retries, retry_backoff_seconds, spec)
+
+-- name: claim_tasks
+-- Hands Ready tasks of a suite to an assignment, by priority and age.
+WITH picked AS (
+    SELECT id FROM active_tasks
+    WHERE task_suite_id = %(suite_id)s AND state = 'Ready' AND retry_at IS NULL
+      AND NOT (%(manager_id)s = ANY(coalesce(excluded_manager_ids, '{}')))
+    ORDER BY priority DESC, id
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE active_tasks t SET state = 'Dispatched', attempt = t.attempt + 1, assignment_id = %(assignment_id)s
+FROM picked
+WHERE t.id = picked.id
+  AND EXISTS (SELECT 1 FROM assignments a WHERE a.id = %(assignment_id)s AND a.state <> 'Ended')
+RETURNING t.id::text AS task_id, t.attempt, t.spec, t.priority
+
+-- name: finish_tasks
+-- Moves reported attempts into history and counts them, if the reporter still holds them.
+WITH report AS (
+    SELECT * FROM unnest(%(ids)s::uuid[], %(attempts)s::int4[], %(assignment_ids)s::int8[], %(states)s::text[],
+        %(exit_codes)s::int4[], %(errors)s::text[], %(stdout_tails)s::text[], %(stderr_tails)s::text[],
+        %(return_values)s::text[], %(started)s::timestamptz[], %(finished)s::timestamptz[])
+        AS r (id, attempt, assignment_id, final_state, exit_code, error, stdout_tail, stderr_tail, return_value,
+            run_started_at, run_finished_at)
+), gone AS (
+    DELETE FROM active_tasks t USING report r
+    WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = r.assignment_id
+    RETURNING t.id, t.task_suite_id, t.group_id, t.priority, t.attempt, t.assignment_id, t.max_retries,
+        t.retry_backoff_seconds, t.spec, t.created_by, t.created_at, r.final_state, r.exit_code, r.error,
+        r.stdout_tail, r.stderr_tail, r.return_value, r.run_started_at, r.run_finished_at
+), archived AS (
+    INSERT INTO archived_tasks (id, task_suite_id, group_id, state, priority, attempt, assignment_id, max_retries,
+        retry_backoff_seconds, spec, created_by, created_at, started_at, finished_at, exit_code, error, stdout_tail,
+        stderr_tail, return_value)
+    SELECT id, task_suite_id, group_id, final_state, priority, attempt, assignment_id, max_retries,
+        retry_backoff_seconds, spec, created_by, created_at, run_started_at, coalesce(run_finished_at, now()),
+        exit_code, error, stdout_tail, stderr_tail, return_value
+    FROM gone
+), failed AS (
+    INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, manager_id, error)
+    SELECT gone.id, gone.task_suite_id, gone.attempt, 'Task', a.manager_id, gone.error
+    FROM gone JOIN assignments a ON a.id = gone.assignment_id
+    WHERE gone.final_state = 'Failed'
+), counted AS (
+    SELECT task_suite_id, count(*) AS finished, count(*) FILTER (WHERE final_state = 'Completed') AS completed,
+        count(*) FILTER (WHERE final_state = 'Failed') AS failed,
+        count(*) FILTER (WHERE final_state = 'Cancelled') AS cancelled
+    FROM gone GROUP BY task_suite_id
+), suites AS (
+    UPDATE task_suites s SET pending_tasks = s.pending_tasks - c.finished,
+        completed_tasks = s.completed_tasks + c.completed, failed_tasks = s.failed_tasks + c.failed,
+        cancelled_tasks = s.cancelled_tasks + c.cancelled, last_activity_at = now(), updated_at = now()
+    FROM counted c WHERE s.id = c.task_suite_id
+    RETURNING s.id, s.pending_tasks
+)
+SELECT (SELECT count(*) FROM gone) AS accepted,
+    -- The ids themselves only when a report was refused, which is rare.
+    CASE WHEN (SELECT count(*) FROM gone) < %(count)s THEN (SELECT array_agg(id::text) FROM gone) END AS accepted_ids,
+    (SELECT array_agg(id) FROM suites) AS suite_ids,
+    (SELECT array_agg(id) FROM suites WHERE pending_tasks = 0) AS quiet_suite_ids
+
+-- name: schedule_retries
+-- Makes failed attempts Ready again, after a back-off, where the task asked for retries and has some left.
+WITH report AS (
+    SELECT * FROM unnest(%(ids)s::uuid[], %(attempts)s::int4[], %(assignment_ids)s::int8[], %(errors)s::text[])
+        AS r (id, attempt, assignment_id, error)
+), retried AS (
+    UPDATE active_tasks t SET state = 'Ready', assignment_id = NULL, started_at = NULL,
+        failures = t.failures + 1,
+        retry_at = now() + make_interval(secs => least(t.retry_backoff_seconds * (2.0 ^ least(t.failures, 20)), 86400))
+    FROM report r
+    WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = r.assignment_id AND t.failures < t.max_retries
+    RETURNING t.id, t.task_suite_id, t.attempt, r.assignment_id, r.error
+), recorded AS (
+    INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, manager_id, error)
+    SELECT retried.id, retried.task_suite_id, retried.attempt, 'Task', a.manager_id, retried.error
+    FROM retried JOIN assignments a ON a.id = retried.assignment_id
+)
+SELECT id::text AS task_id FROM retried
+
+-- name: release_due_retries
+-- Ends the back-off of tasks whose time has come.
+UPDATE active_tasks SET retry_at = NULL WHERE retry_at <= now() RETURNING task_suite_id
+
+-- name: next_due_retry
+-- Seconds until the next back-off ends.
+SELECT extract(epoch FROM min(retry_at) - now())::float8 AS seconds FROM active_tasks WHERE retry_at IS NOT NULL
+
+-- name: lock_held_task
+-- One attempt, if the reporter still holds it, for a decision about it.
+SELECT t.id, t.task_suite_id, t.attempt, coalesce(cardinality(t.excluded_manager_ids), 0) AS worn_out, s.max_attempts,
+    s.state AS suite_state, a.manager_id,
+    EXISTS (
+        SELECT 1 FROM task_suite_managers e JOIN node_managers m ON m.id = e.manager_id
+        WHERE e.task_suite_id = t.task_suite_id AND e.manager_id <> a.manager_id
+          AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
+          AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand) AND m.state NOT IN ('Offline', 'Failed')
+    ) AS another_manager
+FROM active_tasks t
+JOIN assignments a ON a.id = t.assignment_id
+JOIN task_suites s ON s.id = t.task_suite_id
+WHERE t.id = %(task_id)s AND t.attempt = %(attempt)s AND t.assignment_id = %(assignment_id)s
+FOR UPDATE OF t
+
+-- name: exclude_manager
+-- Hands a task that killed its workers to another manager.
+UPDATE active_tasks SET state = 'Ready', assignment_id = NULL, started_at = NULL,
+    excluded_manager_ids = array_append(coalesce(excluded_manager_ids, '{}'), %(manager_id)s::uuid)
+WHERE id = %(task_id)s
+
+-- name: record_failures
+-- Writes failures into the history of a task.
+INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, manager_id, error)
+SELECT %(task_id)s, %(suite_id)s, %(attempt)s, %(kind)s, %(manager_id)s, error
+FROM unnest(%(errors)s::text[]) AS given (error)
+
+-- name: start_tasks
+-- Records that attempts run, for those that take longer than a second.
+UPDATE active_tasks t SET state = 'Running', started_at = r.started_at
+FROM unnest(%(ids)s::uuid[], %(attempts)s::int4[], %(started)s::timestamptz[]) AS r (id, attempt, started_at)
+WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = %(assignment_id)s AND t.state = 'Dispatched'
+
+-- name: return_tasks
+-- Makes attempts that were handed back Ready again, without charge.
+UPDATE active_tasks t SET state = 'Ready', assignment_id = NULL, started_at = NULL
+FROM unnest(%(ids)s::uuid[], %(attempts)s::int4[]) AS r (id, attempt)
+WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = %(assignment_id)s
+RETURNING t.id
+
+-- name: held_by_assignment
+-- What an assignment holds.
+SELECT id::text AS task_id, attempt FROM active_tasks WHERE assignment_id = %(assignment_id)s
+
+-- name: release_assignment
+-- Makes everything that an assignment still holds Ready again.
+UPDATE active_tasks SET state = 'Ready', assignment_id = NULL, started_at = NULL
+WHERE assignment_id = %(assignment_id)s
+
+-- name: reclaim_assignment
+-- Makes everything that a lost holder held Ready again and writes the loss into each history.
+WITH reclaimed AS (
+    UPDATE active_tasks SET state = 'Ready', assignment_id = NULL, started_at = NULL
+    WHERE assignment_id = %(assignment_id)s
+    RETURNING id, task_suite_id, attempt
+), recorded AS (
+    INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, manager_id, error)
+    SELECT id, task_suite_id, attempt, 'Node', %(manager_id)s, %(error)s FROM reclaimed
+)
+SELECT count(*) AS reclaimed FROM reclaimed
+
+-- name: cancel_ready_tasks
+-- Cancels the tasks of a suite that nobody holds.
+WITH gone AS (
+    DELETE FROM active_tasks WHERE task_suite_id = %(suite_id)s AND state = 'Ready' RETURNING *
+), archived AS (
+    INSERT INTO archived_tasks (id, task_suite_id, group_id, state, priority, attempt, assignment_id, max_retries,
+        retry_backoff_seconds, spec, created_by, created_at, started_at, finished_at, error)
+    SELECT id, task_suite_id, group_id, 'Cancelled', priority, attempt, assignment_id, max_retries,
+        retry_backoff_seconds, spec, created_by, created_at, started_at, now(), %(error)s
+    FROM gone
+)
+SELECT count(*) AS cancelled FROM gone
+
+-- name: cancel_all_tasks
+-- Cancels the tasks of a suite, those that somebody holds included.
+WITH gone AS (
+    DELETE FROM active_tasks WHERE task_suite_id = %(suite_id)s RETURNING *
+), archived AS (
+    INSERT INTO archived_tasks (id, task_suite_id, group_id, state, priority, attempt, assignment_id, max_retries,
+        retry_backoff_seconds, spec, created_by, created_at, started_at, finished_at, error)
+    SELECT id, task_suite_id, group_id, 'Cancelled', priority, attempt, assignment_id, max_retries,
+        retry_backoff_seconds, spec, created_by, created_at, started_at, now(), %(error)s
+    FROM gone
+)
+SELECT count(*) AS cancelled FROM gone
+
+-- name: cancel_task
+-- Cancels one task that is not finished.
+WITH gone AS (
+    DELETE FROM active_tasks WHERE id = %(task_id)s RETURNING *
+), archived AS (
+    INSERT INTO archived_tasks (id, task_suite_id, group_id, state, priority, attempt, assignment_id, max_retries,
+        retry_backoff_seconds, spec, created_by, created_at, started_at, finished_at, error)
+    SELECT id, task_suite_id, group_id, 'Cancelled', priority, attempt, assignment_id, max_retries,
+        retry_backoff_seconds, spec, created_by, created_at, started_at, now(), %(error)s
+    FROM gone
+)
+SELECT gone.task_suite_id, gone.attempt, gone.assignment_id, a.manager_id
+FROM gone LEFT JOIN assignments a ON a.id = gone.assignment_id
+
+-- name: retry_failed_tasks
+-- Takes the Failed tasks of a suite out of history, Ready, with all budgets fresh.
+WITH gone AS (
+    DELETE FROM archived_tasks WHERE task_suite_id = %(suite_id)s AND state = 'Failed' RETURNING *
+), active AS (
+    INSERT INTO active_tasks (id, task_suite_id, group_id, priority, attempt, max_retries, retry_backoff_seconds, spec,
+        created_by, created_at)
+    SELECT id, task_suite_id, group_id, priority, attempt, max_retries, retry_backoff_seconds, spec, created_by,
+        created_at
+    FROM gone
+)
+SELECT count(*) AS retried FROM gone
+
+-- name: fail_held_task
+-- Moves one held task into history as Failed.
+WITH gone AS (
+    DELETE FROM active_tasks WHERE id = %(task_id)s RETURNING *
+)
+INSERT INTO archived_tasks (id, task_suite_id, group_id, state, priority, attempt, assignment_id, max_retries,
+    retry_backoff_seconds, spec, created_by, created_at, started_at, finished_at, error, stdout_tail, stderr_tail)
+SELECT id, task_suite_id, group_id, 'Failed', priority, attempt, assignment_id, max_retries,
+    retry_backoff_seconds, spec, created_by, created_at, started_at, now(), %(error)s, %(stdout_tail)s, %(stderr_tail)s
+FROM gone
+
+-- name: get_task
+-- One task, pending or finished.
+SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name FROM (
+    SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
+        started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code, NULL::text AS error,
+        NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
+    FROM active_tasks WHERE id = %(task_id)s
+    UNION ALL
+    SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
+        started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
+    FROM archived_tasks WHERE id = %(task_id)s
+) t
+JOIN groups g ON g.id = t.group_id
+LEFT JOIN assignments a ON a.id = t.assignment_id
+LEFT JOIN node_managers m ON m.id = a.manager_id
+
+-- name: task_failures
+-- The failures of one task, oldest first.
+SELECT f.kind, f.attempt, f.manager_id, m.name AS manager_name, f.error, f.failed_at
+FROM task_execution_failures f LEFT JOIN node_managers m ON m.id = f.manager_id
+WHERE f.task_id = %(task_id)s
+ORDER BY f.id
+LIMIT 1000
+
+-- name: list_suite_tasks
+-- One page of a suite's tasks, newest first: each half is read from its index, no more rows than a page.
+SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name FROM (
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
+        started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code, NULL::text AS error,
+        NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
+    FROM active_tasks
+    WHERE task_suite_id = %(suite_id)s AND id < %(before)s AND state = ANY(%(states)s)
+    ORDER BY id DESC LIMIT %(limit)s)
+    UNION ALL
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
+        started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
+    FROM archived_tasks
+    WHERE task_suite_id = %(suite_id)s AND id < %(before)s AND state = ANY(%(states)s)
+    ORDER BY id DESC LIMIT %(limit)s)
+) t
+JOIN groups g ON g.id = t.group_id
+LEFT JOIN assignments a ON a.id = t.assignment_id
+LEFT JOIN node_managers m ON m.id = a.manager_id
+ORDER BY t.id DESC
+LIMIT %(limit)s
+
+-- name: list_tasks
+-- One page of the tasks of some groups, newest first, along the primary keys.
+SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name FROM (
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
+        started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code, NULL::text AS error,
+        NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
+    FROM active_tasks
+    WHERE (%(group_ids)s::uuid[] IS NULL OR group_id = ANY(%(group_ids)s)) AND id < %(before)s
+      AND state = ANY(%(states)s)
+    ORDER BY id DESC LIMIT %(limit)s)
+    UNION ALL
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
+        started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
+    FROM archived_tasks
+    WHERE (%(group_ids)s::uuid[] IS NULL OR group_id = ANY(%(group_ids)s)) AND id < %(before)s
+      AND state = ANY(%(states)s)
+    ORDER BY id DESC LIMIT %(limit)s)
+) t
+JOIN groups g ON g.id = t.group_id
+LEFT JOIN assignments a ON a.id = t.assignment_id
+LEFT JOIN node_managers m ON m.id = a.manager_id
+ORDER BY t.id DESC
+LIMIT %(limit)s
