@@ -1,0 +1,1 @@
+"""The asynchronous client: the implementation that the synchronous one runs."""

@@ -1,0 +1,49 @@
+"""The asynchronous client."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from mitosis_client.aio.managers import ManagerCalls
+from mitosis_client.aio.suites import SuiteCalls
+from mitosis_client.aio.tasks import TaskCalls
+from mitosis_client.aio.transport import RetryPolicy, Tls, Transport
+from mitosis_client.aio.users import UserCalls
+
+DEFAULT_TIMEOUT_SECONDS = 60.0
+
+
+class AsyncClient(SuiteCalls, TaskCalls, ManagerCalls, UserCalls):
+    """A client of one coordinator, for asyncio.
+
+    `address` is `host:port` of the gRPC server. Without `tls` the connection is not encrypted. `timeout` bounds each
+    attempt of each call, in seconds; watching and waiting have no limit but their own. Use it as a context manager,
+    or close it.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str | None = None,
+        tls: Tls | None = None,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._transport = Transport(address, token, tls, timeout, retry or RetryPolicy())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._transport.address!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection; calls under way fail."""
+        await self._transport.close()
