@@ -1,0 +1,88 @@
+"""Which running tasks to announce, and which to end by killing their worker. Pure.
+
+Workers keep their tasks' time limits themselves; what is left for the manager is a handler stuck in C code, which hears
+no signal. Each look says when the next one is due, so that nothing is polled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from mitosis_nodemgr.task_book import Fate, Task
+
+# A task that ends sooner is never reported as running: most tasks, and so most messages, are short.
+ANNOUNCE_AFTER_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a worker's marker says: the ordinal of its task, and when that started on the monotonic clock."""
+
+    ordinal: int
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One worker: its tasks in order, and the one that it is in the middle of."""
+
+    worker: int
+    tasks: Sequence[Task]
+    running: Running | None
+
+
+@dataclass(slots=True)
+class Look:
+    """What one look found. `next_at` is on the monotonic clock, None when nothing can become due by itself."""
+
+    # Task and start.
+    starts: list[tuple[Task, float]] = field(default_factory=list)
+    # Worker, the task that it does not let go of, and what becomes of that.
+    kills: list[tuple[int, Task, Fate]] = field(default_factory=list)
+    next_at: float | None = None
+
+    def _due(self, at: float) -> None:
+        self.next_at = at if self.next_at is None else min(self.next_at, at)
+
+
+def look(
+    views: Iterable[View],
+    now: float,
+    limit_of: Callable[[Task], float | None],
+    stop_by: Callable[[Task], float | None],
+    slack_seconds: float,
+) -> Look:
+    """Inspects every worker.
+
+    `limit_of` gives a task's time limit in seconds, `stop_by` the time by which a task that was told to stop must have
+    stopped; `slack_seconds` is what a worker may take beyond either to end a task by its own means.
+    """
+    found = Look()
+    for view in views:
+        current = next((task for task in view.tasks if view.running and task.ordinal == view.running.ordinal), None)
+        for task in view.tasks:
+            deadline = stop_by(task)
+            if deadline is not None and task.fate is not None:
+                if now >= deadline:
+                    # One that waits behind the current task cannot stop before that does.
+                    found.kills.append((view.worker, current or task, task.fate))
+                    break
+                found._due(deadline)
+            limit = limit_of(task)
+            if task is current and view.running is not None:
+                started = view.running.started_at
+                if limit is not None and now >= started + limit + slack_seconds:
+                    found.kills.append((view.worker, task, task.fate or Fate.TIMED_OUT))
+                    break
+                if limit is not None:
+                    found._due(started + limit + slack_seconds)
+                if not task.announced and now >= started + ANNOUNCE_AFTER_SECONDS:
+                    task.announced = True
+                    found.starts.append((task, started))
+                elif not task.announced:
+                    found._due(started + ANNOUNCE_AFTER_SECONDS)
+            else:
+                # It may start at any moment, and nobody will say so: look again when it could be worth announcing.
+                found._due(now + ANNOUNCE_AFTER_SECONDS)
+    return found
