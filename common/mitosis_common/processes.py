@@ -123,7 +123,7 @@ def end_process_group(process: "subprocess.Popen[bytes]", grace: float) -> int:
     while time.monotonic() < deadline and _group_runs(process.pid):
         time.sleep(_POLL_SECONDS)
     signal_group(process.pid, signal.SIGKILL)
-    # SIGKILL takes effect when the kernel gets to it; a process in an uninterruptible read may stay longer than we wait.
+    # SIGKILL takes effect when the kernel gets to it, and a process in an uninterruptible read may outstay us.
     deadline = time.monotonic() + _KILL_SECONDS
     while time.monotonic() < deadline and _group_runs(process.pid):
         time.sleep(_POLL_SECONDS)
