@@ -1,11 +1,11 @@
-"""Rows as dataclasses, so that callers need not know the driver."""
+"""Rows as objects, so that callers need not know the driver."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from psycopg.rows import class_row
+from psycopg.rows import kwargs_row
 
 from mitosis_coordinator.storage.pool import Connection
 
@@ -14,19 +14,19 @@ Parameters = Mapping[str, Any]
 
 
 async def fetch_all(
-    connection: Connection, row_type: type[Row], query: str, parameters: Parameters | None = None
+    connection: Connection, row_type: Callable[..., Row], query: str, parameters: Parameters | None = None
 ) -> list[Row]:
     """Run a statement and return its rows, each built by `row_type(**columns)`."""
-    async with connection.cursor(row_factory=class_row(row_type)) as cursor:
+    async with connection.cursor(row_factory=kwargs_row(row_type)) as cursor:
         await cursor.execute(query, parameters)
         return await cursor.fetchall()
 
 
 async def fetch_one(
-    connection: Connection, row_type: type[Row], query: str, parameters: Parameters | None = None
+    connection: Connection, row_type: Callable[..., Row], query: str, parameters: Parameters | None = None
 ) -> Row | None:
     """Run a statement and return its first row, built by `row_type(**columns)`, or None."""
-    async with connection.cursor(row_factory=class_row(row_type)) as cursor:
+    async with connection.cursor(row_factory=kwargs_row(row_type)) as cursor:
         await cursor.execute(query, parameters)
         return await cursor.fetchone()
 
