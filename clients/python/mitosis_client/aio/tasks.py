@@ -68,6 +68,8 @@ class TaskCalls(Calls):
 
         Memory is bounded by the few batches in flight, however many tasks come; what a caller wants to keep of their
         UUIDs it takes from `on_batch`, which gets those of each batch, in order within the batch, once it is stored.
+        A plain iterable is read on the event loop, so it should not wait for anything itself.
+
         Every batch is one transaction that a repeated call cannot store twice. After an error the batches that
         `on_batch` was called with stay submitted. Raises `InvalidField` (a path such as `tasks[17].handler` counts from
         the first task of all), `NotFound`, `PermissionDenied`, `WrongState`, `LimitExceeded`.
@@ -97,6 +99,8 @@ class TaskCalls(Calls):
                     await slots.acquire()
                     raise_first_error()
                     calls.add(asyncio.create_task(submit(batch)))
+                    # Lets the call go out before the next batch is read: a plain iterable never yields to the loop.
+                    await asyncio.sleep(0)
             await asyncio.gather(*calls)
         except asyncio.CancelledError:
             for call in calls:

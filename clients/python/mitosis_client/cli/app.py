@@ -1,0 +1,115 @@
+"""The root of the command: flags that every command takes, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import stamina.instrumentation
+import typer
+from typer.core import TyperGroup
+
+from mitosis_client.cli.demo import demo
+from mitosis_client.cli.exits import EPILOG, ExitCode, exit_code, show_error, show_message
+from mitosis_client.cli.login import login
+from mitosis_client.cli.managers import app as managers
+from mitosis_client.cli.session import NoConnection, Session
+from mitosis_client.cli.suites import app as suites
+from mitosis_client.cli.tasks import app as tasks
+from mitosis_client.cli.up import up
+from mitosis_client.errors import MitosisError
+from mitosis_client.local.errors import LocalError
+
+
+class _Root(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command; shows what it raised as one message and never as a traceback."""
+        try:
+            return super().invoke(ctx)
+        except NoConnection as error:
+            show_error(error, as_json=_as_json(ctx))
+            raise typer.Exit(ExitCode.USAGE) from None
+        except MitosisError as error:
+            show_error(error, as_json=_as_json(ctx))
+            raise typer.Exit(exit_code(error)) from None
+        except LocalError as error:
+            show_message(str(error), reason="LOCAL", as_json=_as_json(ctx))
+            raise typer.Exit(error.exit_code) from None
+        except BrokenPipeError:
+            # The reader of a pipe (`head`) has enough. Python would complain again when it flushes at exit.
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives until the process ends
+            raise typer.Exit(ExitCode.OK) from None
+
+
+def _as_json(context: typer.Context) -> bool:
+    return isinstance(context.obj, Session) and context.obj.output.as_json
+
+
+app = typer.Typer(
+    name="mitosis",
+    cls=_Root,
+    help="Run suites of tasks on the machines of a group.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"mitosis {metadata.version('mitosis')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    connection: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="MITOSIS_CONNECTION",
+            help="File that says where the coordinator is. Default: connection.json in the data directory of "
+            "`mitosis up`, then what `mitosis login` wrote.",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(envvar="MITOSIS_ADDRESS", help="host:port of the coordinator's gRPC server.")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MITOSIS_TOKEN",
+            show_envvar=True,
+            help="Token to use. Better in the environment: other users can read a command line.",
+        ),
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(envvar="MITOSIS_CA", help="Certificates to trust (PEM); turns TLS on.")
+    ] = None,
+    cert: Annotated[Path | None, typer.Option(envvar="MITOSIS_CERT", help="Client certificate (PEM).")] = None,
+    key: Annotated[Path | None, typer.Option(envvar="MITOSIS_KEY", help="Key of the client certificate (PEM).")] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Run suites of tasks on the machines of a group."""
+    context.obj = Session(connection, address, token, ca, cert, key)
+
+
+app.command("up")(up)
+app.command("demo")(demo)
+app.command("login")(login)
+app.add_typer(suites, name="suites")
+app.add_typer(tasks, name="tasks")
+app.add_typer(managers, name="managers")
+
+
+def main() -> None:
+    """Runs the command; the entry point of the `mitosis` script."""
+    # Retries of this short-lived process are not worth a log line among its answers.
+    stamina.instrumentation.set_on_retry_hooks([])
+    app()

@@ -1,0 +1,5 @@
+"""`mitosis demo`."""
+
+
+def demo() -> None:
+    """x."""

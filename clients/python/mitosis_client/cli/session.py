@@ -1,0 +1,87 @@
+"""What all commands share: the flags before the command, the connection they lead to, and how to answer."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mitosis_client.cli.output import Output
+from mitosis_client.connection import Connection, find_connection
+from mitosis_client.errors import MitosisError, Unavailable
+from mitosis_client.sync import Client
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Answer with JSON: one document, or a line for each item.")]
+
+
+class NoConnection(MitosisError):
+    """Nothing says where the coordinator is."""
+
+    reason = "NO_CONNECTION"
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of the command."""
+
+    connection_file: Path | None = None
+    address: str | None = None
+    token: str | None = None
+    root_certificates_file: Path | None = None
+    certificate_file: Path | None = None
+    private_key_file: Path | None = None
+    output: Output = dataclasses.field(default_factory=Output)
+
+    def connection(self) -> Connection:
+        """Returns the connection to use; flags win over files. Raises `NoConnection`, `InvalidField`."""
+        try:
+            known = Connection.read(self.connection_file) if self.connection_file else None
+            if known is None and self.address is None:
+                known = find_connection()
+        except OSError as error:
+            raise NoConnection(f"{error.filename} cannot be read: {error.strerror}") from None
+        if known is None and self.address is None:
+            raise NoConnection(
+                "no coordinator is known: start one with `mitosis up`, log in with `mitosis login`, or give "
+                "--connection or --address"
+            )
+        connection = known or Connection(self.address or "", source="--address")
+        changes: dict[str, Any] = {
+            "grpc": self.address,
+            "token": self.token,
+            "root_certificates_file": self.root_certificates_file and str(self.root_certificates_file),
+            "certificate_file": self.certificate_file and str(self.certificate_file),
+            "private_key_file": self.private_key_file and str(self.private_key_file),
+        }
+        return dataclasses.replace(connection, **{name: value for name, value in changes.items() if value})
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Client]:
+        """Opens a client; a coordinator that cannot be reached is named together with what named it."""
+        connection = self.connection()
+        try:
+            with connection.client() as client:
+                yield client
+        except Unavailable as error:
+            if error.reason != Unavailable.reason:
+                raise
+            raise Unavailable(
+                f"the coordinator at {connection.grpc} (from {connection.source}) cannot be reached: {error.message}"
+            ) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise NoConnection(f"{error.filename} cannot be read: {error.strerror}") from None
+
+
+def session_of(context: typer.Context, as_json: bool = False) -> Session:
+    """Returns the session of a command and notes how it answers."""
+    session = context.obj
+    assert isinstance(session, Session)
+    session.output.as_json = as_json
+    return session

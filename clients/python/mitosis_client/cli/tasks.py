@@ -1,0 +1,132 @@
+"""`mitosis tasks`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from mitosis_client.cli.output import Column, Output, age, duration, moment
+from mitosis_client.cli.session import JsonFlag, session_of
+from mitosis_client.models import Task, TaskSpec, TaskState
+
+app = typer.Typer(help="Look at tasks and cancel them.", no_args_is_help=True)
+
+_COLUMNS = (
+    Column[Task]("UUID", lambda task: task.uuid, rank=9),
+    Column[Task]("STATE", lambda task: task.state, rank=8),
+    Column[Task]("WHAT", lambda task: shorten(describe(task.task_spec), 40), rank=4),
+    Column[Task]("ATTEMPT", lambda task: str(task.attempt), rank=1, right=True),
+    Column[Task]("MANAGER", lambda task: task.manager_name, rank=2),
+    Column[Task]("TOOK", lambda task: _took(task), rank=3, right=True),
+    Column[Task]("ERROR", lambda task: shorten(task.result.error if task.result else "", 60), rank=5),
+)
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    suite: Annotated[str | None, typer.Option(help="UUID of the suite.")] = None,
+    group: Annotated[str | None, typer.Option(help="Name of the group.")] = None,
+    state: Annotated[TaskState | None, typer.Option(help="Only tasks in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    json: JsonFlag = False,
+) -> None:
+    """List tasks, newest first."""
+    session = session_of(context, json)
+    with session.client() as client:
+        found = client.list_tasks(suite_uuid=suite, group_name=group, state=state, page_size=min(limit, 1000))
+        session.output.items(islice(found, limit), _COLUMNS, "No task matches.")
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    task: Annotated[str, typer.Argument(help="UUID of the task.")],
+    json: JsonFlag = False,
+) -> None:
+    """Show one task: what it runs, how it ended, what it wrote, and every failure on the way."""
+    session = session_of(context, json)
+    with session.client() as client:
+        found = client.get_task(task)
+    if json:
+        session.output.document(found.to_dict())
+    else:
+        _show(session.output, found)
+
+
+@app.command()
+def cancel(
+    context: typer.Context,
+    task: Annotated[str, typer.Argument(help="UUID of the task.")],
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Cancel one task; a running one is stopped."""
+    session = session_of(context, json)
+    with session.client() as client:
+        found = client.cancel_task(task, reason=reason)
+    if json:
+        session.output.document(found.to_dict())
+    session.output.line(f"Task {found.uuid} is {found.state}.")
+
+
+def _show(output: Output, task: Task) -> None:
+    result = task.result
+    spec = task.task_spec or TaskSpec()
+    output.fields(
+        [
+            ("uuid", task.uuid),
+            ("state", task.state),
+            ("suite", task.suite_uuid),
+            ("group", task.group_name),
+            ("runs", describe(spec)),
+            ("payload", "" if spec.payload is None else jsonlib.dumps(spec.payload, ensure_ascii=False)),
+            ("priority", str(task.priority)),
+            ("attempt", str(task.attempt)),
+            ("manager", f"{task.manager_name} ({task.manager_uuid})" if task.manager_uuid else ""),
+            ("submitted", f"{moment(task.created_at)} by {task.created_by}"),
+            ("started", moment(task.started_at)),
+            ("finished", moment(task.finished_at)),
+            ("took", _took(task)),
+            ("retry at", moment(task.retry_at)),
+            ("exit code", "" if result is None or result.exit_code is None else str(result.exit_code)),
+            ("error", result.error if result else ""),
+        ]
+    )
+    if task.failures:
+        output.line()
+        output.line("failures", "bold")
+        for failure in task.failures:
+            holder = failure.manager_name or failure.manager_uuid or "no manager"
+            output.line(
+                f"  attempt {failure.attempt} on {holder}: {failure.error} "
+                f"({(failure.kind or 'unknown').lower()} budget, {moment(failure.failed_at)})"
+            )
+    if result is not None:
+        output.line()
+        if result.return_value is not None:
+            output.block("return value", jsonlib.dumps(result.return_value, ensure_ascii=False, indent=2))
+        output.block("standard output (tail)", result.stdout_tail)
+        output.block("standard error (tail)", result.stderr_tail)
+
+
+def describe(spec: TaskSpec | None) -> str:
+    """Returns what a spec runs, on one line."""
+    if spec is None:
+        return ""
+    return spec.handler or spec.command or " ".join(spec.args) or "the suite's defaults"
+
+
+def shorten(text: str, width: int) -> str:
+    """Returns the first line of a text, cut with an ellipsis where it is longer than `width`."""
+    line = text.splitlines()[0] if text else ""
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _took(task: Task) -> str:
+    if task.started_at is None:
+        return ""
+    return duration((task.finished_at - task.started_at).total_seconds()) if task.finished_at else age(task.started_at)

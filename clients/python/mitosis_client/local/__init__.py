@@ -1,0 +1,1 @@
+"""A whole Mitosis on one machine: embedded PostgreSQL, one coordinator, node managers, supervised as one."""
