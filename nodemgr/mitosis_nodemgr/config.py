@@ -7,6 +7,7 @@ Two spellings are accepted for where the coordinator is: the section `coordinato
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,9 +26,13 @@ ENV_NAMES = {
 }
 
 
+# What one IPC domain serves (`mitosis_common.ipc_domain`).
+MAX_WORKERS = 256
+
+
 def usable_cores() -> int:
     """Counts the cores that this process may run on, which in a container are fewer than the machine has."""
-    return len(os.sched_getaffinity(0))
+    return min(len(os.sched_getaffinity(0)), MAX_WORKERS)
 
 
 def _runtime_dir() -> Path:
@@ -74,6 +79,12 @@ def _env_name(value: str) -> str:
     return value
 
 
+def _service_prefix(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", value):
+        raise ValueError("1 to 32 letters, digits, underscores and hyphens, a letter or digit first")
+    return value
+
+
 HttpUrl = Annotated[str, _with_scheme("http", "https")]
 Tag = Annotated[str, AfterValidator(_tag)]
 Environment = Mapping[Annotated[str, AfterValidator(_env_name)], str]
@@ -111,7 +122,7 @@ class Manager(_Section):
 
     name: Annotated[str, Field(max_length=255)] = ""
     tags: Annotated[tuple[Tag, ...], Field(max_length=64)] = ()
-    max_workers: Annotated[int, Field(ge=1, le=4096)] = Field(default_factory=usable_cores)
+    max_workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] = Field(default_factory=usable_cores)
     # None: what the coordinator says.
     heartbeat_interval_seconds: Annotated[float, Field(gt=0, le=3600)] | None = None
     # Holds the lock; emptied at exit.
@@ -155,7 +166,7 @@ class WorkerDefaults(_Section):
 class Ipc(_Section):
     """The shared memory between manager and workers."""
 
-    service_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "mitosis_mgr"
+    service_prefix: Annotated[str, AfterValidator(_service_prefix)] = "mitosis_mgr"
     cleanup_on_exit: bool = True
 
 

@@ -104,9 +104,7 @@ class Feed:
         if not given:
             return None
         return ipc.WorkerResponse(
-            tasks=[
-                ipc.WorkerTask(task_uuid=task.uuid, attempt=task.attempt, task_spec=task.spec) for task in given
-            ]
+            tasks=[ipc.WorkerTask(task_uuid=task.uuid, attempt=task.attempt, task_spec=task.spec) for task in given]
         )
 
     def _hop(self) -> None:

@@ -297,7 +297,7 @@ def _refused(state: ManagerState, event: ev.SuiteRefused) -> Step:
         state = replace(state, finish=stream.FINISH_REASON_PREPARATION_FAILED)
     reported = _with_report(state, event.report)
     done = _finish(reported.state)
-    return Step(done.state, (*reported.instructions, *done.instructions))
+    return Step(done.state, (do.EraseIntent(), *reported.instructions, *done.instructions))
 
 
 @_when(ev.PreparationEnded, Stage.PREPARING, Stage.EXECUTING, Stage.CLEANING)

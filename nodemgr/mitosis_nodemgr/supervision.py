@@ -46,43 +46,33 @@ class Look:
         self.next_at = at if self.next_at is None else min(self.next_at, at)
 
 
-def look(
-    views: Iterable[View],
-    now: float,
-    limit_of: Callable[[Task], float | None],
-    stop_by: Callable[[Task], float | None],
-    slack_seconds: float,
-) -> Look:
+def look(views: Iterable[View], now: float, limit_of: Callable[[Task], float | None], slack_seconds: float) -> Look:
     """Inspects every worker.
 
-    `limit_of` gives a task's time limit in seconds, `stop_by` the time by which a task that was told to stop must have
-    stopped; `slack_seconds` is what a worker may take beyond either to end a task by its own means.
+    `limit_of` gives a task's time limit in seconds; `slack_seconds` is what a worker may take beyond the limit, or
+    beyond the moment when it was told to stop, to end the task by its own means.
     """
     found = Look()
     for view in views:
-        current = next((task for task in view.tasks if view.running and task.ordinal == view.running.ordinal), None)
         for task in view.tasks:
-            deadline = stop_by(task)
-            if deadline is not None and task.fate is not None:
-                if now >= deadline:
-                    # One that waits behind the current task cannot stop before that does.
-                    found.kills.append((view.worker, current or task, task.fate))
-                    break
-                found._due(deadline)
-            limit = limit_of(task)
-            if task is current and view.running is not None:
-                started = view.running.started_at
-                if limit is not None and now >= started + limit + slack_seconds:
-                    found.kills.append((view.worker, task, task.fate or Fate.TIMED_OUT))
-                    break
-                if limit is not None:
-                    found._due(started + limit + slack_seconds)
-                if not task.announced and now >= started + ANNOUNCE_AFTER_SECONDS:
-                    task.announced = True
-                    found.starts.append((task, started))
-                elif not task.announced:
-                    found._due(started + ANNOUNCE_AFTER_SECONDS)
-            else:
-                # It may start at any moment, and nobody will say so: look again when it could be worth announcing.
+            if view.running is None or task.ordinal != view.running.ordinal:
+                # It may start at any moment, and nobody will say so. A task that was told to stop and has not started
+                # is skipped by its worker: it is no reason to kill the one that runs before it.
                 found._due(now + ANNOUNCE_AFTER_SECONDS)
+                continue
+            started = view.running.started_at
+            ends = [] if task.stop_at is None else [task.stop_at + slack_seconds]
+            limit = limit_of(task)
+            if limit is not None:
+                ends.append(started + limit + slack_seconds)
+            if ends and now >= min(ends):
+                found.kills.append((view.worker, task, task.fate or Fate.TIMED_OUT))
+                break
+            if ends:
+                found._due(min(ends))
+            if not task.announced and now >= started + ANNOUNCE_AFTER_SECONDS:
+                task.announced = True
+                found.starts.append((task, started))
+            elif not task.announced:
+                found._due(started + ANNOUNCE_AFTER_SECONDS)
     return found

@@ -44,6 +44,8 @@ class Task:
     given_at: float = 0.0
     announced: bool = False
     fate: Fate | None = None
+    # When its worker was told to stop it, on the monotonic clock.
+    stop_at: float | None = None
 
     @property
     def key(self) -> Key:
@@ -73,6 +75,8 @@ class TaskBook:
         self._waiting: deque[Task] = deque()
         self._with_worker: dict[int, dict[Key, Task]] = {}
         self._given: dict[int, int] = {}
+        # Workers that ended a task since they were last taken out of here.
+        self.successful: set[int] = set()
         self._all: dict[Key, Task] = {}
         # What becomes of tasks that have not started; None while they are wanted.
         self._winding: Fate | None = None
@@ -94,6 +98,16 @@ class TaskBook:
     def keys(self) -> list[Key]:
         """Returns every attempt held."""
         return list(self._all)
+
+    def take_reports(self) -> list[stream.TaskReport]:
+        """Empties the outbox of reports."""
+        taken, self.reports = self.reports, []
+        return taken
+
+    def take_returns(self) -> list[Key]:
+        """Empties the outbox of attempts that are handed back."""
+        taken, self.returns = self.returns, []
+        return taken
 
     def held_by(self, worker: int) -> list[Task]:
         """Returns what a worker has, in the order in which it runs them."""
@@ -140,6 +154,7 @@ class TaskBook:
         del self._all[task.key]
         if task.fate is Fate.DROPPED:
             return
+        self.successful.add(worker)
         if not stopped:
             self.time.add(_seconds(report.finished_at) - _seconds(report.started_at))
         self._report(
@@ -179,8 +194,11 @@ class TaskBook:
                 self._put_back(blamed)
         return blamed
 
-    def stop(self, keys: Iterable[Key], fate: Fate, wall_time: float) -> list[Task]:
-        """Decides the end of attempts: those that wait meet it now; those with a worker are returned, to be stopped."""
+    def stop(self, keys: Iterable[Key], fate: Fate, now: float, wall_time: float) -> list[Task]:
+        """Decides the end of attempts: those that wait meet it now; those with a worker are returned, to be stopped.
+
+        `now` is on the monotonic clock.
+        """
         running: list[Task] = []
         unstarted: set[Key] = set()
         for key in keys:
@@ -193,6 +211,7 @@ class TaskBook:
             if task.worker is None:
                 unstarted.add(key)
             else:
+                task.stop_at = now if task.stop_at is None else task.stop_at
                 running.append(task)
         if unstarted:
             kept: deque[Task] = deque()

@@ -1,0 +1,403 @@
+"""Performs what the lifecycle decides: the one place where events, stream, hooks and workers meet."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from importlib import metadata
+
+import structlog
+
+from mitosis.v1 import hook_pb2, manager_pb2
+from mitosis.v1 import manager_stream_pb2 as stream
+from mitosis_nodemgr import events as ev
+from mitosis_nodemgr import instructions as do
+from mitosis_nodemgr.binding import BindingRefusedError
+from mitosis_nodemgr.child import ProcessId
+from mitosis_nodemgr.defaults import merge
+from mitosis_nodemgr.environment import Environment, reap_after_worker, reap_everything
+from mitosis_nodemgr.hooks import Hook, failed_preparation
+from mitosis_nodemgr.intents import Intent, IntentStore
+from mitosis_nodemgr.machine import ManagerState, handle
+from mitosis_nodemgr.owned import Owned
+from mitosis_nodemgr.pump import ReportPump
+from mitosis_nodemgr.session import Session
+from mitosis_nodemgr.suite_run import SuiteRun
+from mitosis_nodemgr.task_book import Counters, timestamp
+from mitosis_nodemgr.token import Token
+
+# How long a manager that leaves waits for the coordinator to acknowledge its last reports.
+PATIENCE_SECONDS = 5.0
+
+_VERDICTS = {
+    stream.ATTACH_VERDICT_IDLE: ev.Verdict.IDLE,
+    stream.ATTACH_VERDICT_RESUME: ev.Verdict.RESUME,
+    stream.ATTACH_VERDICT_ABORT: ev.Verdict.ABORT,
+}
+_log = structlog.get_logger(__name__)
+
+
+class Driver:
+    """One manager from its first connection to its goodbye. Everything here runs on the event loop."""
+
+    def __init__(self, environment: Environment, token: Token, intents: IntentStore) -> None:
+        self._env = environment
+        self._config = environment.config.manager
+        self._intents = intents
+        self._loop = asyncio.get_running_loop()
+        self._state = ManagerState()
+        self._events: deque[ev.Event] = deque()
+        self._handling = False
+        self._session = Session(environment.config.coordinator, token, self)
+        self._pump = ReportPump(self._session.send)
+        self._counters = Counters()
+        self._restarts_before = 0
+        self._owned = Owned(self.fail)
+        self._over: asyncio.Future[int] = self._loop.create_future()
+        self._manager_uuid = ""
+        self._intent: Intent | None = None
+        self._hook: Hook | None = None
+        self._run: SuiteRun | None = None
+        self._awaits_reports = False
+        self._heartbeat_seconds = 30.0
+        self._timers: list[asyncio.TimerHandle] = []
+
+    async def run(self) -> int:
+        """Lives until it is told to leave, and returns the exit code. Raises what ended a background task."""
+        session = self._owned.start(self._session.run(), "session")
+        heartbeat = self._owned.start(self._beat(), "heartbeat")
+        try:
+            exit_code = await self._over
+            await asyncio.wait({session})
+            return exit_code
+        finally:
+            heartbeat.cancel()
+            for timer in self._timers:
+                timer.cancel()
+            await self._owned.close()
+            self._end_run()
+            reap_everything()
+
+    def post(self, event: ev.Event) -> None:
+        """Handles an event, after those that came before it."""
+        self._events.append(event)
+        if self._handling:
+            return
+        self._handling = True
+        try:
+            while self._events:
+                event = self._events.popleft()
+                before = self._state
+                self._state, todo = handle(before, event)
+                if self._state.stage is not before.stage:
+                    _log.info("state", entered=self._state.stage, left=before.stage, assignment=self._assignment_id)
+                for instruction in todo:
+                    self._perform(instruction)
+        finally:
+            self._handling = False
+
+    def fail(self, failure: BaseException) -> None:
+        """Ends the process loudly: something that must not fail did."""
+        if not self._over.done():
+            self._over.set_exception(failure)
+
+    # --- the stream (Handler) ---------------------------------------------------------------------------------
+
+    def attach(self) -> stream.Attach:
+        """Says what is held."""
+        state = self._state
+        keys = self._pump.keys() + (self._run.keys() if self._run is not None else [])
+        return stream.Attach(
+            session_uuid=self._env.session_uuid,
+            assignment_id=0 if state.abandoned else state.assignment_id,
+            # A manager without a suite that says so on a stream is Idle, whatever it was a moment ago.
+            state=state.told_as if state.assignment_id else manager_pb2.NODE_MANAGER_STATE_IDLE,
+            held_tasks=[stream.TaskAttempt(task_uuid=uuid, attempt=attempt) for uuid, attempt in keys],
+            tags=self._config.tags,
+            max_workers=self._config.max_workers,
+            version=metadata.version("mitosis"),
+            hostname=socket.gethostname(),
+        )
+
+    def attached(self, message: stream.Attached) -> None:
+        """Resumes, aborts or idles."""
+        self._manager_uuid = message.manager_uuid
+        if message.heartbeat_interval.ToTimedelta():
+            self._heartbeat_seconds = message.heartbeat_interval.ToTimedelta().total_seconds()
+        verdict = _VERDICTS.get(message.verdict, ev.Verdict.IDLE)
+        _log.info("attached", manager=message.manager_name, epoch=message.session_epoch, verdict=verdict.name)
+        revoked = [(task.task_uuid, task.attempt) for task in message.revoked_tasks]
+        if self._run is not None:
+            self._run.attached()
+            if revoked:
+                self._run.drop(revoked)
+        if self._state.assignment_id and verdict is not ev.Verdict.RESUME:
+            self._pump.clear()
+        self._pump.attached(revoked)
+        self.post(ev.Attached(verdict))
+
+    def disconnected(self) -> None:
+        """Goes on working."""
+        self._pump.disconnected()
+        self.post(ev.Disconnected())
+
+    def rejected(self, why: str) -> None:
+        """Cleans up and ends with an error."""
+        _log.error("rejected", why=why)
+        self.post(ev.Rejected(why))
+
+    def received(self, message: stream.ConnectResponse) -> None:
+        """Passes a message to the lifecycle or, when it is about tasks, to the run it belongs to."""
+        match message.WhichOneof("message"):
+            case "task_batch":
+                if run := self._run_of(message.task_batch.assignment_id):
+                    run.receive(message.task_batch)
+                else:
+                    self._hand_back(message.task_batch)
+            case "reports_acked":
+                self._pump.acknowledged(message.reports_acked.sequence)
+                if self._run is not None:
+                    self._run.grant()
+                self._check_reports()
+            case "cancel_tasks":
+                if run := self._run_of(message.cancel_tasks.assignment_id):
+                    run.cancel(message.cancel_tasks.tasks)
+            case "recall_tasks":
+                if run := self._run_of(message.recall_tasks.assignment_id):
+                    run.recall(message.recall_tasks)
+            case "config_update":
+                self._configure(message.config_update)
+            case "suite_assigned":
+                suite = message.suite_assigned
+                suite.worker_count = max(1, min(suite.worker_count, self._config.max_workers))
+                self.post(ev.SuiteAssigned(suite))
+            case "suite_drained":
+                self.post(ev.SuiteDrained(message.suite_drained.assignment_id))
+            case "cancel_suite":
+                cancel = message.cancel_suite
+                self.post(ev.SuiteCancelled(cancel.assignment_id, cancel.cancel_running_tasks))
+            case "drain":
+                self.post(ev.DrainRequested())
+            case "shutdown":
+                self.post(ev.LeaveRequested(message.shutdown.graceful))
+            case other:
+                # A newer coordinator may say what this version does not know.
+                _log.warning("message not understood", message=other)
+
+    def _hand_back(self, batch: stream.TaskBatch) -> None:
+        """Returns tasks that came when their assignment had no workers any more, or none yet."""
+        tasks = [stream.TaskAttempt(task_uuid=task.task_uuid, attempt=task.attempt) for task in batch.tasks]
+        returned = stream.TaskReturn(assignment_id=batch.assignment_id, tasks=tasks)
+        self._session.send(stream.ConnectRequest(task_return=returned))
+
+    def _configure(self, update: stream.ConfigUpdate) -> None:
+        run = self._run_of(update.assignment_id)
+        if run is None:
+            return
+        if update.HasField("worker_count"):
+            update.worker_count = min(update.worker_count, self._config.max_workers)
+        try:
+            run.configure(update)
+        except BindingRefusedError as error:
+            _log.warning("worker count not changed", problem=str(error))
+
+    # --- instructions -----------------------------------------------------------------------------------------
+
+    def _perform(self, instruction: do.Instruction) -> None:
+        match instruction:
+            case do.Tell(message):
+                self._session.send(message)
+            case do.RecordIntent(suite):
+                self._owned.start(self._record(suite), "record intent")
+            case do.RunPreparation():
+                self._owned.start(self._prepare(), "preparation hook")
+            case do.StopPreparation():
+                if self._hook is not None:
+                    self._hook.stop()
+            case do.StartWorkers():
+                self._start_workers()
+            case do.GrantCredit():
+                if self._run is not None:
+                    self._run.grant()
+            case do.Wind(cancelled):
+                self._with_run(lambda run: run.wind(cancelled=cancelled))
+            case do.StopRunning(cancelled):
+                self._with_run(lambda run: run.stop_running(cancelled=cancelled))
+            case do.DropTasks():
+                self._pump.clear()
+                if self._run is not None:
+                    self._run.drop_all()
+            case do.StartGrace():
+                self._later(self._config.drain_grace_seconds, ev.GraceEnded())
+            case do.RunCleanup():
+                self._owned.start(self._clean_up(), "cleanup hook")
+            case do.EraseIntent():
+                self._erase()
+            case do.AwaitReports():
+                self._awaits_reports = True
+                self._check_reports()
+            case do.StartPatience():
+                self._later(PATIENCE_SECONDS, ev.PatienceEnded())
+            case do.KillAll():
+                self._end_run()
+                reap_everything()
+            case do.Leave(exit_code, reason):
+                self._leave(exit_code, reason)
+
+    async def _record(self, suite: stream.SuiteAssigned) -> None:
+        intent = Intent(
+            suite=suite,
+            manager_uuid=self._manager_uuid,
+            mark=self._env.mark,
+            ipc_domain=self._env.domain(self._manager_uuid).prefix,
+        )
+        try:
+            self._env.bind(suite, suite.worker_count)
+            await asyncio.to_thread(self._intents.write, intent)
+        except (BindingRefusedError, OSError) as error:
+            _log.error("suite refused", suite=suite.suite_uuid, problem=str(error))
+            self.post(ev.SuiteRefused(failed_preparation(suite.assignment_id, str(error))))
+        else:
+            self._intent = intent
+            self.post(ev.IntentRecorded())
+
+    async def _prepare(self) -> None:
+        report = await self._run_hook(hook_pb2.HOOK_TYPE_PREPARATION)
+        self.post(ev.PreparationEnded(report))
+
+    async def _clean_up(self) -> None:
+        self._end_run()
+        report = None
+        if self._intent is not None and self._intent.suite.HasField("env_cleanup"):
+            report = await self._run_hook(hook_pb2.HOOK_TYPE_CLEANUP)
+        # Services that the preparation started were for the suite, and the cleanup may have needed them: now they go.
+        killed = reap_everything()
+        if killed:
+            _log.info("processes left by the suite were killed", count=killed)
+        self._erase()
+        self.post(ev.CleanupEnded(report))
+
+    async def _run_hook(self, hook_type: hook_pb2.HookType) -> stream.HookReport:
+        assert self._intent is not None
+        suite = self._intent.suite
+        spec = suite.env_preparation if hook_type == hook_pb2.HOOK_TYPE_PREPARATION else suite.env_cleanup
+        hook = Hook(spec, hook_type, self._env.hook_context(suite, self._intent.manager_uuid), self.process_started)
+        self._hook = hook
+        try:
+            report = await hook.run()
+        finally:
+            self._hook = None
+        _log.info(
+            "hook ended",
+            hook=hook_pb2.HookType.Name(hook_type),
+            result=hook_pb2.HookResult.Name(report.result),
+            error=report.error,
+            seconds=round(report.duration_seconds, 3),
+        )
+        return report
+
+    def _start_workers(self) -> None:
+        assert self._intent is not None
+        suite = self._intent.suite
+        try:
+            self._run = SuiteRun(
+                assignment=suite,
+                domain=self._env.domain(self._manager_uuid),
+                launch=self._env.launch(suite, self._manager_uuid),
+                policy=self._env.policy,
+                bind=lambda count: self._env.bind(suite, count),
+                defaults=merge(suite.task_defaults, self._env.config.worker_defaults),
+                max_workers=self._config.max_workers,
+                stop_grace_seconds=self._config.stop_grace_seconds,
+                reap=reap_after_worker,
+                counters=self._counters,
+                pump=self._pump,
+                send=self._session.send,
+                owner=self,
+            )
+            self._run.start()
+        except (BindingRefusedError, OSError, RuntimeError) as error:
+            self.workers_failed(f"workers could not be started: {error}", "")
+
+    def _with_run(self, act: Callable[[SuiteRun], None]) -> None:
+        if self._run is None:
+            self.post(ev.WorkersGone())
+        else:
+            act(self._run)
+
+    def _leave(self, exit_code: int, reason: str) -> None:
+        self._session.leave(reason)
+        if len(self._pump):
+            _log.warning("reports were not acknowledged; their tasks will be run again", count=len(self._pump))
+        if not self._over.done():
+            self._over.set_result(exit_code)
+
+    # --- the run (Owner) --------------------------------------------------------------------------------------
+
+    def process_started(self, process: ProcessId) -> None:
+        """Puts a worker or hook on record, so that the next manager finds it if this one is killed."""
+        if self._intent is not None:
+            self._intent.processes = {known for known in self._intent.processes if known.exists()} | {process}
+            self._intents.write(self._intent, durable=False)
+
+    def workers_gone(self) -> None:
+        """Goes on to the cleanup."""
+        self.post(ev.WorkersGone())
+
+    def workers_failed(self, error: str, output_tail: str) -> None:
+        """Gives the suite up."""
+        report = failed_preparation(self._state.assignment_id, error, output_tail)
+        self.post(ev.WorkersFailed(report))
+
+    def ipc_failed(self, failure: BaseException) -> None:
+        """Ends the process: its workers have nobody to talk to."""
+        self._loop.call_soon_threadsafe(self.fail, failure)
+
+    # --- small things -----------------------------------------------------------------------------------------
+
+    @property
+    def _assignment_id(self) -> int:
+        return self._state.assignment_id
+
+    def _run_of(self, assignment_id: int) -> SuiteRun | None:
+        return self._run if self._state.assignment_id == assignment_id and not self._state.abandoned else None
+
+    def _end_run(self) -> None:
+        if self._run is not None:
+            self._restarts_before += self._run.restarts
+            self._run.close()
+            self._run = None
+
+    def _erase(self) -> None:
+        self._intents.erase()
+        self._intent = None
+
+    def _check_reports(self) -> None:
+        if self._awaits_reports and not len(self._pump):
+            self._awaits_reports = False
+            self.post(ev.ReportsSettled())
+
+    def _later(self, seconds: float, event: ev.Event) -> None:
+        self._timers.append(self._loop.call_later(seconds, self.post, event))
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.heartbeat_interval_seconds or self._heartbeat_seconds)
+            beat = stream.Heartbeat(state=self._state.told_as, metrics=self.metrics(), sent_at=timestamp(time.time()))
+            self._session.send(stream.ConnectRequest(heartbeat=beat))
+
+    def metrics(self) -> manager_pb2.ManagerMetrics:
+        """Counts since the start of the process."""
+        run = self._run
+        return manager_pb2.ManagerMetrics(
+            active_workers=run.active_workers if run is not None else 0,
+            tasks_completed=self._counters.completed,
+            tasks_failed=self._counters.failed,
+            prefetch_buffer_size=run.buffered if run is not None else 0,
+            worker_restarts=self._restarts_before + (run.restarts if run is not None else 0),
+            prefetch_hits=self._counters.hits,
+            prefetch_misses=self._counters.misses,
+        )

@@ -1,0 +1,84 @@
+"""Sends reports as they come, in batches that grow with the load."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+
+from mitosis.v1 import manager_stream_pb2 as stream
+from mitosis_nodemgr.reports import Key, ReportLedger
+
+# How long a report may wait for others while an earlier batch is not acknowledged.
+GATHER_SECONDS = 0.005
+
+
+class ReportPump:
+    """The ledger with a stream and a timer.
+
+    A report goes out at once when nothing is on its way; otherwise it waits for the acknowledgement or for 5 ms,
+    whichever is first. So a single result is not delayed, and thousands a second travel together.
+    """
+
+    def __init__(self, send: Callable[[stream.ConnectRequest], None]) -> None:
+        self._send = send
+        self._ledger = ReportLedger()
+        self._connected = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._ledger)
+
+    @property
+    def is_full(self) -> bool:
+        """Tells whether no further task should start."""
+        return self._ledger.is_full
+
+    def keys(self) -> list[Key]:
+        """Returns task and attempt of every report that is not acknowledged."""
+        return self._ledger.keys()
+
+    def add(self, reports: Sequence[stream.TaskReport]) -> None:
+        """Takes reports over, and sends them when it is time."""
+        for report in reports:
+            self._ledger.add(report)
+        if self._ledger.is_idle or self._ledger.waiting_fill_a_batch:
+            self._flush()
+        elif reports and self._timer is None and self._connected:
+            self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._flush)
+
+    def acknowledged(self, sequence: int) -> None:
+        """Forgets what the coordinator has committed."""
+        self._ledger.acknowledge(sequence)
+        if self._ledger.is_idle:
+            self._flush()
+
+    def attached(self, revoked: Collection[Key]) -> None:
+        """Sends everything again on a new stream, without what is no longer ours."""
+        self._connected = True
+        if revoked:
+            self._ledger.drop(revoked)
+        for batch in self._ledger.unacknowledged():
+            self._send(stream.ConnectRequest(task_reports=batch))
+        self._flush()
+
+    def disconnected(self) -> None:
+        """Keeps everything until the next stream."""
+        self._connected = False
+        self._cancel_timer()
+
+    def clear(self) -> None:
+        """Forgets every report: their assignment is over."""
+        self._ledger.clear()
+        self._cancel_timer()
+
+    def _flush(self) -> None:
+        self._cancel_timer()
+        if not self._connected:
+            return
+        while (batch := self._ledger.seal()) is not None:
+            self._send(stream.ConnectRequest(task_reports=batch))
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
