@@ -7,6 +7,7 @@ iceoryx2's own files, and the lock that says that the manager lives. docs/adr/00
 import contextlib
 import ctypes
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -23,12 +24,22 @@ INITIAL_ORDER_BYTES = 128
 ORDER_BUFFER = 128
 MAX_WORKERS = 256
 GROWTH = iceoryx2.AllocationStrategy.PowerOfTwo
+# What sending to, or waking, the other side raises when it is not there or there is no memory left.
+TRANSPORT_ERRORS: tuple[type[Exception], ...] = (
+    iceoryx2.ConnectionFailure,
+    iceoryx2.LoanError,
+    iceoryx2.NotifierNotifyError,
+    iceoryx2.ReceiveError,
+    iceoryx2.RequestSendError,
+    iceoryx2.SendError,
+)
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory has no other place on Linux
-_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*_[0-9a-f]{8}_[0-9]+_")
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,13}_[0-9a-f]{8}_")
 _SERVICE_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-# The sockets of the event services lie in the root, and a socket's path ends at 107 bytes.
-_MAX_PREFIX = 48
+# What is kept of a configured prefix. The sockets of the event services are `/dev/shm/<prefix>root/<prefix><id>.event`
+# with an id of up to 39 digits, and a socket's path ends at 107 bytes: that leaves 24 for `<kept>_<8 digits>_`.
+_KEPT = 14
 
 _Bytes = iceoryx2.Slice[ctypes.c_uint8]
 
@@ -43,19 +54,18 @@ class IpcDomain:
     prefix: str
 
     def __post_init__(self) -> None:
-        if not _PREFIX.fullmatch(self.prefix) or len(self.prefix) > _MAX_PREFIX:
+        if not _PREFIX.fullmatch(self.prefix):
             raise ValueError(f"domain: given {self.prefix!r}; accepts what IpcDomain.unique names")
 
     @classmethod
     def unique(cls, service_prefix: str, manager_uuid: str) -> "IpcDomain":
-        """Name the domain of this process: the configured prefix, eight digits of the manager's UUID, the process id.
+        """Name the domain of this process: the start of the configured prefix, and digits from manager and process id.
 
-        Raises ValueError for a prefix that is not 1 to 32 letters, digits, underscores and hyphens, or a malformed UUID.
+        Raises ValueError for a prefix that `check_service_prefix` refuses.
         """
         check_service_prefix(service_prefix)
-        # The last digits: the first ones of a UUIDv7 are a time that neighbours share.
-        digits = manager_uuid.replace("-", "").lower()[-8:]
-        return cls(f"{service_prefix[:28]}_{digits}_{os.getpid()}_")
+        identity = f"{service_prefix}/{manager_uuid}/{os.getpid()}"
+        return cls(f"{service_prefix[:_KEPT]}_{hashlib.sha256(identity.encode()).hexdigest()[:8]}_")
 
     @property
     def root(self) -> Path:
@@ -110,7 +120,7 @@ def cleanup_leftovers(service_prefix: str) -> list[str]:
     """
     check_service_prefix(service_prefix)
     removed = []
-    for path in _SHARED_MEMORY.glob(f"{service_prefix[:28]}_*_lock"):
+    for path in _SHARED_MEMORY.glob(f"{service_prefix[:_KEPT]}_*_lock"):
         prefix = path.name.removesuffix("lock")
         with contextlib.suppress(ValueError, PermissionError):
             domain = IpcDomain(prefix)
@@ -157,7 +167,7 @@ def _remove_files(domain: IpcDomain) -> None:
 class Services:
     """One process's node in a domain, and the services it opens there.
 
-    iceoryx2's Python objects are the thread-safe kind: any thread may use them (checked by tests/integration/test_ipc.py).
+    iceoryx2's Python objects are the thread-safe kind: any thread may use them (tests/integration/test_ipc.py checks).
     """
 
     def __init__(self, domain: IpcDomain, name: str, *, max_workers: int, cleans_up: bool) -> None:

@@ -1,8 +1,8 @@
 """Finding and ending the processes that a task leaves behind.
 
 A process that double-forks and starts a session of its own escapes every process group. It cannot escape a child
-subreaper: when its parent ends, the kernel makes the nearest subreaper above it the new parent. Workers and node managers
-are subreapers, so whatever their tasks started is below them in the process tree until it has ended.
+subreaper: when its parent ends, the kernel makes the nearest subreaper above it the new parent. Workers and node
+managers are subreapers, so whatever their tasks started is below them in the process tree until it has ended.
 """
 
 import ctypes
@@ -66,8 +66,8 @@ def kill_orphans(keep: Collection[int] = (), mark: bytes | None = None, timeout:
     `keep` are children to leave alone, with what is below them. With `mark` (for example `MITOSIS_WORKER_INDEX=`) only
     children are killed whose environment at their exec held a variable starting so; a node manager uses it so as not to
     hit what it started for itself. Call it from the thread that starts processes, so that none is between its start and
-    its entry in `keep`. Returns how many were killed. It gives up after `timeout` seconds, which takes a process that the
-    kernel cannot end.
+    its entry in `keep`. Returns how many were killed. It gives up after `timeout` seconds: the kernel may be unable to
+    end a process.
     """
     deadline = time.monotonic() + timeout
     killed: set[int] = set()
@@ -89,6 +89,18 @@ def kill_orphans(keep: Collection[int] = (), mark: bytes | None = None, timeout:
         time.sleep(pause)
         pause = min(pause * 2, 0.02)
     return len(killed)
+
+
+def kill_strays(timeout: float = 2.0) -> int:
+    """Kill the children of this process that are in another session than it is, and return how many.
+
+    A process that a handler started and keeps, such as a process pool, is in the worker's session; a daemon is not.
+    """
+    if not has_children():
+        return 0
+    own = os.getsid(0)
+    keep = [pid for pid in children(os.getpid()) if _session(pid) in (own, None)]
+    return kill_orphans(keep=keep, timeout=timeout)
 
 
 def kill_marked(mark: bytes, timeout: float = 5.0) -> int:
@@ -139,6 +151,11 @@ def _stat(pid: int) -> list[str]:
 def _state(pid: int) -> str | None:
     fields = _stat(pid)
     return fields[0] if fields else None
+
+
+def _session(pid: int) -> int | None:
+    fields = _stat(pid)
+    return int(fields[3]) if fields and fields[0] != "Z" else None
 
 
 def _carries(pid: int, mark: bytes) -> bool:

@@ -1,0 +1,87 @@
+"""The command `mitosis-worker`."""
+
+import argparse
+import faulthandler
+import os
+import signal
+import sys
+from pathlib import Path
+
+from mitosis.ipc.v1 import worker_ipc_pb2
+from mitosis_common.ipc_domain import IpcDomain
+from mitosis_common.marker import TaskMarker
+from mitosis_common.reaping import kill_orphans
+from mitosis_worker.comm import HolderGoneError
+from mitosis_worker.context import WorkerContext
+from mitosis_worker.executors.capture import CapturedOutput
+from mitosis_worker.executors.command import CommandExecutor
+from mitosis_worker.executors.handler import HandlerExecutor
+from mitosis_worker.ipc_comm import IpcComm
+from mitosis_worker.lifeline import Lifeline
+from mitosis_worker.loop import WorkerLoop
+
+EXIT_LEFT = 0
+EXIT_HOLDER_GONE = 1
+EXIT_USAGE = 2
+
+
+def main() -> int:
+    """Run a worker until its manager tells it to leave, or SIGTERM does; return the exit code.
+
+    0: it left. 1: the manager is gone. 2: the arguments or the setup are wrong.
+    """
+    options = _parse()
+    lifeline = Lifeline(options.manager_pid)
+    try:
+        setup = _read_setup()
+        comm = IpcComm(IpcDomain(options.domain), options.worker_index, options.manager_pid)
+        marker = TaskMarker(options.marker)
+    except Exception as error:
+        print(f"mitosis-worker: {type(error).__name__}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    context = WorkerContext.from_setup(setup, options.worker_index)
+    os.environ.update(context.variables())
+    commands = CommandExecutor(context.stop_grace_seconds, lifeline.guard)
+    handlers = HandlerExecutor(CapturedOutput())
+    loop = WorkerLoop(comm, commands, handlers, marker, setup.task_defaults)
+    # A handler's segmentation fault leaves its Python traceback in what the manager keeps of this process's output.
+    faulthandler.enable(file=2)
+    # Not SIG_IGN, which the commands would inherit. Ctrl-C is for the process in the foreground, which drains.
+    signal.signal(signal.SIGINT, lambda _signum, _frame: None)
+    signal.signal(signal.SIGTERM, lambda _signum, _frame: loop.leave())
+    try:
+        loop.run()
+    except HolderGoneError as error:
+        print(f"mitosis-worker: {error}", file=sys.__stderr__)
+        return EXIT_HOLDER_GONE
+    finally:
+        handlers.close()
+        kill_orphans()
+        comm.close()
+        marker.close()
+    return EXIT_LEFT
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="mitosis-worker", description="Run tasks for a node manager.")
+    parser.add_argument(
+        "--managed", action="store_true", required=True, help="be a worker of a manager on this machine"
+    )
+    parser.add_argument("--domain", required=True, help="name of the manager's shared-memory domain")
+    parser.add_argument("--worker-index", type=int, required=True, help="number of this worker, from 0")
+    parser.add_argument("--marker", type=Path, required=True, help="file that says which task runs")
+    parser.add_argument("--manager-pid", type=int, required=True, help="process whose end ends this one")
+    return parser.parse_args()
+
+
+def _read_setup() -> worker_ipc_pb2.WorkerSetup:
+    """Read the setup from standard input, which is /dev/null from then on. Raises DecodeError."""
+    setup = worker_ipc_pb2.WorkerSetup.FromString(sys.stdin.buffer.read())
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    return setup
+
+
+if __name__ == "__main__":
+    sys.exit(main())
