@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -12,6 +11,7 @@ import structlog
 
 from mitosis_coordinator.domain.ids import new_uuid
 from mitosis_coordinator.domain.principal import GroupRole
+from mitosis_coordinator.private_file import write_private
 from mitosis_coordinator.services.passwords import Passwords, generate_password
 from mitosis_coordinator.services.tokens import SigningKey
 from mitosis_coordinator.storage import groups, keys, users
@@ -74,16 +74,5 @@ async def _make_admin(connection: Connection, passwords: Passwords, password: st
     if not given:
         # Before the commit: a password that nobody can read would be lost for ever, a file that names a password of no
         # user is written again.
-        await asyncio.to_thread(_write_secret, file, password)
+        await asyncio.to_thread(write_private, file, f"{password}\n")
     log.info("admin_created", user=ADMIN_USERNAME, written_to=None if given else str(file), group=DEFAULT_GROUP)
-
-
-def _write_secret(file: Path, text: str) -> None:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(f"{text}\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)

@@ -1,0 +1,306 @@
+"""The composition root: everything is made here, in the order in which it starts, and stops in the opposite one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+from uuid import UUID
+
+import structlog
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from mitosis.v1 import admin_service_pb2, admin_service_pb2_grpc, auth_service_pb2, auth_service_pb2_grpc
+from mitosis_common import log as common_log
+from mitosis_coordinator.config import CoordinatorConfig
+from mitosis_coordinator.domain.errors import InvalidToken
+from mitosis_coordinator.domain.principal import ManagerPrincipal
+from mitosis_coordinator.gateway.app import Discovery, HttpServer, build_http_app, build_metrics_app
+from mitosis_coordinator.metrics import RpcMetrics
+from mitosis_coordinator.private_file import write_private
+from mitosis_coordinator.rpc.admin_service import AdminServicer
+from mitosis_coordinator.rpc.auth_service import AuthServicer
+from mitosis_coordinator.rpc.server import RpcServer, RpcService, standard_layers
+from mitosis_coordinator.services.admin import AdminService
+from mitosis_coordinator.services.auth import AuthService
+from mitosis_coordinator.services.authenticator import Authenticator
+from mitosis_coordinator.services.bootstrap import ADMIN_USERNAME, Bootstrapped, bootstrap
+from mitosis_coordinator.services.passwords import Passwords
+from mitosis_coordinator.services.tokens import SigningKey, TokenAuthority
+from mitosis_coordinator.shutdown import BackgroundTaskDiedError, BackgroundTasks, Drain
+from mitosis_coordinator.storage import managers
+from mitosis_coordinator.storage.embedded import EmbeddedPostgres
+from mitosis_coordinator.storage.migrate import migrate_up
+from mitosis_coordinator.storage.pool import Database
+
+log = structlog.get_logger(__name__)
+
+VERSION = version("mitosis")
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """What `build` makes out of a database and a configuration.
+
+    `services` are served over gRPC; each of `background` runs as long as the process, by name; each of `goodbyes` is
+    called first on the way down, before the servers stop, and returns when it has said what it had to say.
+    """
+
+    database: Database
+    registry: CollectorRegistry
+    authority: TokenAuthority
+    authenticator: Authenticator
+    services: list[RpcService] = field(default_factory=list)
+    background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
+    goodbyes: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinator:
+    """A coordinator that serves. `metrics_port` is None when metrics are off."""
+
+    config: CoordinatorConfig
+    components: Components
+    background: BackgroundTasks
+    admin_token: str | None
+    grpc_port: int
+    http_port: int
+    metrics_port: int | None
+
+
+def build(
+    config: CoordinatorConfig, database: Database, keys: list[SigningKey], passwords: Passwords | None = None
+) -> Components:
+    """Make every part and connect them; nothing is started."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    passwords = passwords or Passwords()
+    authority = TokenAuthority(
+        keys,
+        user_lifetime=timedelta(hours=config.auth.user_token_lifetime_hours),
+        manager_lifetime=timedelta(days=config.node_managers.token_lifetime_days),
+    )
+    authenticator = Authenticator(database, authority, partial(resolve_manager, database))
+    components = Components(database, registry, authority, authenticator)
+
+    auth = AuthService(database, authority, authenticator, passwords)
+    admin = AdminService(database, authenticator, passwords)
+    components.services.extend(
+        [
+            RpcService(
+                auth_service_pb2.DESCRIPTOR.services_by_name["AuthService"],
+                auth_service_pb2_grpc.add_AuthServiceServicer_to_server,
+                AuthServicer(auth),
+            ),
+            RpcService(
+                admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
+                admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
+                AdminServicer(admin),
+            ),
+        ]
+    )
+    return components
+
+
+@asynccontextmanager
+async def serving(config: CoordinatorConfig, passwords: Passwords | None = None) -> AsyncIterator[Coordinator]:
+    """Run a coordinator for as long as the context lasts.
+
+    Leaving it drains: NOT_SERVING, goodbyes, servers, background tasks, pool, embedded PostgreSQL, within
+    `server.shutdown_grace_seconds` altogether.
+
+    Raises:
+        ConfigError: a port cannot be listened on.
+        EmbeddedPostgresError: the embedded PostgreSQL cannot be started.
+        StorageUnavailable: the database does not answer.
+    """
+    if config.server.workers > 1:
+        log.warning("one_process_serves", configured_workers=config.server.workers)
+    passwords = passwords or Passwords()
+    drain = Drain(config.server.shutdown_grace_seconds)
+    background = BackgroundTasks()
+    async with AsyncExitStack() as stack:
+        conninfo = await _database_url(config, stack, drain, background)
+        await asyncio.to_thread(migrate_up, conninfo)
+        database = Database(
+            conninfo,
+            max_size=config.pool_size,
+            checkout_timeout_seconds=config.database.connection_timeout_seconds,
+        )
+        stack.push_async_callback(drain.step, "pool", database.close)
+        await database.open()
+        made = await bootstrap(
+            database,
+            passwords,
+            admin_password=config.auth.admin_password.get_secret_value() if config.auth.admin_password else None,
+            admin_password_file=config.admin_password_file,
+        )
+        components = build(config, database, made.signing_keys, passwords)
+        stack.push_async_callback(drain.step, "background", background.stop)
+        for name, work in components.background.items():
+            background.start(name, work())
+
+        rpc_server, http_server, metrics_server = _listen(config, components)
+        for step, server in (("metrics", metrics_server), ("http", http_server)):
+            if server is not None:
+                stack.push_async_callback(drain.step, step, server.stop)
+                await server.start()
+        stack.push_async_callback(drain.step, "grpc", lambda: rpc_server.stop(drain.remaining_seconds() / 2))
+        await rpc_server.start()
+        for name, goodbye in components.goodbyes.items():
+            stack.push_async_callback(drain.step, name, goodbye)
+        stack.push_async_callback(drain.step, "health", rpc_server.announce_shutdown)
+
+        coordinator = Coordinator(
+            config=config,
+            components=components,
+            background=background,
+            admin_token=_ready_token(config, components.authority, made),
+            grpc_port=rpc_server.port,
+            http_port=http_server.port,
+            metrics_port=metrics_server.port if metrics_server else None,
+        )
+        stack.callback(config.ready_file.unlink, missing_ok=True)
+        _write_ready_file(coordinator)
+        log.info(
+            "serving",
+            grpc_port=coordinator.grpc_port,
+            http_port=coordinator.http_port,
+            metrics_port=coordinator.metrics_port,
+            version=VERSION,
+        )
+        yield coordinator
+        log.info("draining")
+
+
+async def run(config: CoordinatorConfig) -> int:
+    """Serve until SIGTERM or SIGINT, or until a background task dies.
+
+    Returns:
+        The exit code: 0 after a signal, 1 after a death.
+    """
+    common_log.configure(config.logging.level, config.logging.format, config.logging.output)
+    asked_to_stop = asyncio.Event()
+    starting = asyncio.current_task()
+
+    def on_signal(number: signal.Signals) -> None:
+        log.info("signal_received", signal=number.name)
+        asked_to_stop.set()
+        # A start that waits for something, a database perhaps, is not worth waiting for.
+        if starting is not None:
+            starting.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        async with serving(config) as coordinator:
+            starting = None
+            return await _until_stopped(asked_to_stop, coordinator.background)
+    except asyncio.CancelledError:
+        if not asked_to_stop.is_set():
+            raise
+        return 0
+
+
+async def _until_stopped(asked_to_stop: asyncio.Event, background: BackgroundTasks) -> int:
+    stopped = asyncio.create_task(asked_to_stop.wait())
+    failed = asyncio.create_task(background.wait_failed())
+    await asyncio.wait((stopped, failed), return_when=asyncio.FIRST_COMPLETED)
+    code = 0
+    if failed.done():
+        error = failed.exception()
+        assert isinstance(error, BackgroundTaskDiedError)
+        log.critical("background_task_died", error=str(error), exc_info=error)
+        code = 1
+    for task in (stopped, failed):
+        task.cancel()
+    await asyncio.gather(stopped, failed, return_exceptions=True)
+    return code
+
+
+async def resolve_manager(database: Database, manager_id: UUID, token_id: UUID) -> ManagerPrincipal:
+    """The manager behind a genuine token.
+
+    Raises:
+        InvalidToken: it is gone, or its row names another token.
+    """
+    async with database.connection() as connection:
+        name = await managers.name_by_token(connection, manager_id, token_id)
+    if name is None:
+        raise InvalidToken("the manager's token was replaced by a newer one, or the manager is gone")
+    return ManagerPrincipal(manager_id, name)
+
+
+async def _database_url(
+    config: CoordinatorConfig, stack: AsyncExitStack, drain: Drain, background: BackgroundTasks
+) -> str:
+    if config.database.url is not None:
+        return config.database.url.get_secret_value()
+    postgres = EmbeddedPostgres(config.server.data_dir / "postgres")
+    stack.push_async_callback(drain.step, "postgres", postgres.stop)
+    await postgres.start()
+    background.start("embedded-postgres", postgres.wait_failed())
+    return postgres.url
+
+
+def _listen(config: CoordinatorConfig, components: Components) -> tuple[RpcServer, HttpServer, HttpServer | None]:
+    server = config.server
+    rpc_server = RpcServer(
+        components.services,
+        standard_layers(components.authenticator, RpcMetrics(components.registry)),
+        host=server.host,
+        port=server.grpc_port,
+        max_message_bytes=config.limits.max_message_bytes,
+        reuse_port=server.reuse_port,
+    )
+    discovery = Discovery(VERSION, rpc_server.port, server.advertised_grpc)
+    http_server = HttpServer(
+        build_http_app(components.database.ping, discovery),
+        host=server.host,
+        port=server.port,
+        setting="server.port",
+        reuse_port=server.reuse_port,
+    )
+    if not config.metrics.enabled:
+        return rpc_server, http_server, None
+    metrics_server = HttpServer(
+        build_metrics_app(components.registry, config.metrics.path),
+        host=server.host,
+        port=config.metrics.port,
+        setting="metrics.port",
+        reuse_port=server.reuse_port,
+    )
+    return rpc_server, http_server, metrics_server
+
+
+def _ready_token(config: CoordinatorConfig, authority: TokenAuthority, made: Bootstrapped) -> str | None:
+    if not config.auth.issue_ready_token or made.admin_id is None:
+        return None
+    return authority.issue_user_token(made.admin_id).token
+
+
+def _write_ready_file(coordinator: Coordinator) -> None:
+    """Tell whoever started us that we serve, and where: JSON, complete from its first moment, for the owner alone."""
+    config = coordinator.config
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.server.host, config.server.host)  # noqa: S104
+    document = {
+        "grpc": f"{host}:{coordinator.grpc_port}",
+        "http": f"http://{host}:{coordinator.http_port}",
+        "pid": os.getpid(),
+    }
+    if coordinator.metrics_port is not None:
+        document["metrics"] = f"http://{host}:{coordinator.metrics_port}{config.metrics.path}"
+    if coordinator.admin_token is not None:
+        document |= {"username": ADMIN_USERNAME, "token": coordinator.admin_token}
+    write_private(config.ready_file, json.dumps(document, indent=2) + "\n")
