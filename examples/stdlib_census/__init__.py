@@ -1,1 +1,1 @@
-"""Counts what is in every source file of the running Python's standard library, one task a file."""
+"""The standard library census: a small but real suite. `README.md` beside this file explains it."""

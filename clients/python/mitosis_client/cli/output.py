@@ -34,7 +34,7 @@ _STYLES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Column(Generic[D]):
     """One column of a list; where the terminal is narrow, those of the lowest `rank` are left out first."""
 

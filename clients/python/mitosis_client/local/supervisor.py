@@ -252,7 +252,7 @@ async def _register(client: AsyncClient, files: ManagerLayout) -> str:
         granted = await client.register_manager(
             files.name,
             group_memberships=memberships,
-            request_id=str(uuids.uuid5(uuids.NAMESPACE_URL, f"mitosis-up:{files.name}")),
+            request_id=f"mitosis-up-{files.name}",
         )
     except MitosisError as error:
         raise LocalError(f"manager {files.name} cannot be registered: {error.message}", _UNAVAILABLE) from None
