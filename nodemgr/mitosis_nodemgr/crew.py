@@ -21,7 +21,7 @@ from mitosis_nodemgr.supervision import ANNOUNCE_AFTER_SECONDS, View, look
 from mitosis_nodemgr.task_book import Task
 
 # What a worker may need, beyond the grace it gives its task, to notice and to report.
-SLACK_SECONDS = 1.0
+SLACK_SECONDS = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -132,8 +132,14 @@ class Crew:
 
     def stop_all(self) -> None:
         """Makes every worker stop its task and end, and kills those that do not in time. Call `wind` as well."""
-        for worker in self._pool.indices:
+        with self._feed.book() as book:
+            held = {worker: book.held_by(worker) for worker in self._pool.indices}
+        for worker, tasks in held.items():
+            # Leave first, by a signal: between the end of the stopped task and an order, the next one would start.
             self._pool.terminate(worker)
+            running = self._pool.running(worker)
+            current = next((task for task in tasks if running and task.ordinal == running.ordinal), None)
+            self.stop_tasks(tasks[:1] if current is None else [current])
         self._after(self._stop_seconds, self.kill_all)
 
     def kill_all(self) -> None:

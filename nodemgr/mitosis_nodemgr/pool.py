@@ -117,7 +117,7 @@ class Pool:
         return None if seen is None else Running(seen.ordinal, seen.started_ns / 1e9)
 
     def terminate(self, index: int) -> None:
-        """Asks a worker to stop its task and end. Its death is then nobody's fault."""
+        """Asks a worker to end after its current task. Should it die of it, that is nobody's fault."""
         self._signal(index, signal.SIGTERM)
 
     def kill(self, index: int) -> None:
