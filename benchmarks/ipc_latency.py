@@ -14,7 +14,6 @@ from pathlib import Path
 
 from mitosis.ipc.v1 import worker_ipc_pb2
 from mitosis.v1 import task_pb2
-
 from mitosis_common.ipc_domain import IpcDomain
 from mitosis_common.marker import create_marker
 from mitosis_nodemgr.ipc import IpcServer, worker_argv, worker_environment

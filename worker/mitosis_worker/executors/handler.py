@@ -259,12 +259,13 @@ def _traceback(error: BaseException) -> str:
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
     try:
-        return "".join(traceback.format_exception(type(error), error, trace))
+        return _joined(*traceback.format_exception(type(error), error, trace))
     except Exception:
         return ""
 
 
 def _joined(*texts: str) -> str:
+    """Put texts together to a tail that can be stored, whatever characters are in them."""
     tail = OutputTail()
     for text in texts:
         tail.write(text.encode("utf-8", "backslashreplace"))
