@@ -6,13 +6,12 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -20,6 +19,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from mitosis.v1 import admin_service_pb2, admin_service_pb2_grpc, auth_service_pb2, auth_service_pb2_grpc
 from mitosis_common import log as common_log
+from mitosis_coordinator.assembly import add_suites_and_managers
+from mitosis_coordinator.components import Components
 from mitosis_coordinator.config import CoordinatorConfig
 from mitosis_coordinator.domain.errors import InvalidToken
 from mitosis_coordinator.domain.principal import ManagerPrincipal
@@ -44,23 +45,6 @@ from mitosis_coordinator.storage.pool import Database
 log = structlog.get_logger(__name__)
 
 VERSION = version("mitosis")
-
-
-@dataclass(frozen=True, slots=True)
-class Components:
-    """What `build` makes out of a database and a configuration.
-
-    `services` are served over gRPC; each of `background` runs as long as the process, by name; each of `goodbyes` is
-    called first on the way down, before the servers stop, and returns when it has said what it had to say.
-    """
-
-    database: Database
-    registry: CollectorRegistry
-    authority: TokenAuthority
-    authenticator: Authenticator
-    services: list[RpcService] = field(default_factory=list)
-    background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
-    goodbyes: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +93,7 @@ def build(
             ),
         ]
     )
+    add_suites_and_managers(config, components)
     return components
 
 

@@ -148,4 +148,3 @@ def quarantined(failed_suites: Sequence[UUID]) -> bool:
 def preparation_backoff_seconds(failures: int) -> float:
     """How long a manager keeps away from a suite after that many failed preparations in a row of it."""
     return float(min(60, 2 ** max(0, failures - 1)))
-

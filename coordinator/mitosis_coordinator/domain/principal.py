@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
@@ -36,10 +37,11 @@ class UserPrincipal:
 
 @dataclass(frozen=True, slots=True)
 class ManagerPrincipal:
-    """A node manager that came with its own token."""
+    """A node manager that came with its own token, which ends at `token_expires_at`."""
 
     manager_id: UUID
     name: str
+    token_expires_at: datetime | None = None
 
 
 Principal = UserPrincipal | ManagerPrincipal

@@ -81,12 +81,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """A task to store. `spec` is a serialized `mitosis.v1.TaskSpec`, kept as it came."""
+    """A task to store. `spec` is a serialized `mitosis.v1.TaskSpec`, kept as it came.
+
+    `says_nothing` means that it names neither an executor nor a payload that a default could run.
+    """
 
     spec: bytes
     priority: int
     max_retries: int
     retry_backoff_seconds: float
+    says_nothing: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
@@ -95,7 +95,8 @@ class Authenticator:
         if claims.kind is TokenKind.USER:
             principal = await self._resolve_user(claims)
         else:
-            principal = await self._resolve_manager(claims.subject, claims.token_id)
+            manager = await self._resolve_manager(claims.subject, claims.token_id)
+            principal = replace(manager, token_expires_at=claims.expires_at)
         lifetime = (claims.expires_at - self._authority.now()).total_seconds()
         known = _Known(principal, claims, self._monotonic() + min(self._ttl_seconds, lifetime))
         # What was read before a change was announced must not be remembered after it.

@@ -14,21 +14,41 @@ ORDER BY s.priority DESC, s.id
 LIMIT 1
 FOR NO KEY UPDATE OF s
 
--- name: suite_waiting_for
--- A suite that nobody works for, that this manager could take, and that has a claim on it.
-SELECT s.id FROM task_suites s
-JOIN task_suite_managers e ON e.task_suite_id = s.id AND e.manager_id = %(manager_id)s
+-- name: wanted_managers
+-- Which of these managers `pick_suite` would find something for.
+SELECT DISTINCT e.manager_id FROM task_suites s
+JOIN task_suite_managers e ON e.task_suite_id = s.id
 JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
-WHERE s.state IN ('Queued', 'Open', 'Executing') AND s.id <> %(suite_id)s
+WHERE e.manager_id = ANY(%(manager_ids)s) AND s.state IN ('Queued', 'Open', 'Executing')
   AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
   AND (e.retry_after IS NULL OR e.retry_after <= now())
-  AND NOT EXISTS (SELECT 1 FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
-  -- A manager with nothing left to hand out is anybody's; otherwise a higher priority counts.
-  AND (%(nothing_left)s OR s.priority > (SELECT held.priority FROM task_suites held WHERE held.id = %(suite_id)s))
+  AND s.pending_tasks > (SELECT count(*) FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
   AND EXISTS (SELECT 1 FROM active_tasks t WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
-              AND NOT (%(manager_id)s = ANY(coalesce(t.excluded_manager_ids, '{}'))))
-ORDER BY s.priority DESC, s.id
-LIMIT 1
+              AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))
+
+-- name: assignments_to_release
+-- For each suite that nobody works for, the assignment that should end for it, if any.
+SELECT DISTINCT ON (s.id) a.id, a.task_suite_id, a.state
+FROM task_suites s
+JOIN task_suite_managers e ON e.task_suite_id = s.id
+JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
+JOIN assignments a ON a.manager_id = e.manager_id AND a.state = 'Executing'
+JOIN task_suites held ON held.id = a.task_suite_id
+CROSS JOIN LATERAL (SELECT NOT EXISTS (
+    SELECT 1 FROM active_tasks t WHERE t.assignment_id = a.id
+) AND NOT EXISTS (
+    SELECT 1 FROM active_tasks t WHERE t.task_suite_id = held.id AND t.state = 'Ready' AND t.retry_at IS NULL
+      AND NOT (a.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
+) AS nothing_left) AS holder
+WHERE a.manager_id = ANY(%(manager_ids)s)
+  AND s.state IN ('Queued', 'Open', 'Executing')
+  AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
+  AND (e.retry_after IS NULL OR e.retry_after <= now())
+  AND NOT EXISTS (SELECT 1 FROM assignments other WHERE other.task_suite_id = s.id AND other.state <> 'Ended')
+  AND EXISTS (SELECT 1 FROM active_tasks t WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
+              AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))
+  AND (holder.nothing_left OR s.priority > held.priority)
+ORDER BY s.id, holder.nothing_left DESC, held.priority, a.id
 
 -- name: insert_assignment
 -- Gives a suite to a manager; no row when the manager holds one already.
@@ -91,3 +111,7 @@ WHERE task_suite_id = %(suite_id)s AND manager_id = %(manager_id)s AND preparati
 SELECT extract(epoch FROM min(e.retry_after) - now())::float8 AS seconds
 FROM task_suite_managers e JOIN task_suites s ON s.id = e.task_suite_id
 WHERE e.retry_after > now() AND s.state IN ('Queued', 'Open', 'Executing')
+
+-- name: suite_of_assignment
+-- The suite of an assignment.
+SELECT task_suite_id FROM assignments WHERE id = %(assignment_id)s

@@ -85,11 +85,12 @@ WHERE s.id = %(suite_id)s
 FOR NO KEY UPDATE OF s
 
 -- name: lock_suites_of_assignments
--- Locks the suites whose tasks are about to be finished, in one order for everybody.
-SELECT s.id FROM task_suites s
-WHERE s.id IN (SELECT task_suite_id FROM assignments WHERE id = ANY(%(assignment_ids)s))
+-- Locks the suites of a manager's assignments, in one order for everybody, before their tasks are touched.
+SELECT a.id AS assignment_id, s.state
+FROM assignments a JOIN task_suites s ON s.id = a.task_suite_id
+WHERE a.id = ANY(%(assignment_ids)s) AND a.manager_id = %(manager_id)s
 ORDER BY s.id
-FOR NO KEY UPDATE
+FOR NO KEY UPDATE OF s
 
 -- name: list_suites
 -- One page of suites, newest first.
@@ -210,3 +211,7 @@ WHERE user_id = %(user_id)s AND request_id = %(request_id)s
 -- name: forget_requests
 -- Drops request ids that are older than any retry.
 DELETE FROM idempotent_requests WHERE created_at < now() - interval '24 hours'
+
+-- name: group_id
+-- The id of a group.
+SELECT id FROM groups WHERE name = %(name)s

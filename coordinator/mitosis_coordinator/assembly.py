@@ -1,0 +1,98 @@
+"""How suites, tasks and managers are put together."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from mitosis.v1 import (
+    manager_service_pb2,
+    manager_service_pb2_grpc,
+    suite_service_pb2,
+    suite_service_pb2_grpc,
+    task_service_pb2,
+    task_service_pb2_grpc,
+)
+from mitosis_coordinator.components import Components
+from mitosis_coordinator.config import CoordinatorConfig
+from mitosis_coordinator.dispatch.assigner import Assigner
+from mitosis_coordinator.domain.principal import ManagerPrincipal
+from mitosis_coordinator.duties.clockwork import RETENTION_SECONDS, Deadlines, Reaper, repeatedly
+from mitosis_coordinator.rpc.manager_service import ManagerServicer
+from mitosis_coordinator.rpc.requests import Limits
+from mitosis_coordinator.rpc.server import RpcService
+from mitosis_coordinator.rpc.suite_service import SuiteServicer
+from mitosis_coordinator.rpc.task_service import TaskServicer
+from mitosis_coordinator.services.assignments import AssignmentService, Liveness
+from mitosis_coordinator.services.completion import Completion
+from mitosis_coordinator.services.managers import ManagerService
+from mitosis_coordinator.services.reports import ReportService
+from mitosis_coordinator.services.retries import RetryService
+from mitosis_coordinator.services.suites import SuiteService
+from mitosis_coordinator.services.tasks import TaskService
+from mitosis_coordinator.sessions.registry import SessionRegistry
+from mitosis_coordinator.sessions.session import Session, SessionSettings
+from mitosis_coordinator.sessions.signals import SignalHub
+
+
+def add_suites_and_managers(config: CoordinatorConfig, components: Components) -> None:
+    """Make the services, sessions and duties of suites, tasks and managers, and connect them."""
+    database = components.database
+    signals = SignalHub()
+    registry = SessionRegistry(config.stream.max_connections)
+    completion = Completion(database, signals, registry)
+    suites = SuiteService(database, signals, registry, completion, enabled=config.task_suites.enabled)
+    tasks = TaskService(
+        database, signals, registry, completion, max_tasks_per_suite=config.task_suites.max_tasks_per_suite
+    )
+    managers = ManagerService(database, signals, registry, components.authority, enabled=config.node_managers.enabled)
+    assignments = AssignmentService(database, signals, registry)
+    reports = ReportService(database, signals, completion)
+    settings = SessionSettings(
+        heartbeat_interval=timedelta(seconds=config.stream.heartbeat_interval_seconds),
+        heartbeat_timeout=timedelta(seconds=config.stream.heartbeat_timeout_seconds),
+    )
+
+    def new_session(manager: ManagerPrincipal) -> Session:
+        return Session(manager, assignments, reports, signals, settings, registry.moved)
+
+    limits = Limits(
+        max_payload_bytes=config.limits.max_payload_bytes,
+        max_batch_tasks=config.limits.max_batch_tasks,
+        max_batch_bytes=config.limits.max_batch_bytes,
+        default_auto_close_timeout_seconds=config.task_suites.default_auto_close_timeout_seconds,
+        default_prefetch_count=config.task_suites.prefetch_count,
+    )
+    components.services.extend(
+        [
+            RpcService(
+                suite_service_pb2.DESCRIPTOR.services_by_name["SuiteService"],
+                suite_service_pb2_grpc.add_SuiteServiceServicer_to_server,
+                SuiteServicer(suites, signals, limits),
+            ),
+            RpcService(
+                task_service_pb2.DESCRIPTOR.services_by_name["TaskService"],
+                task_service_pb2_grpc.add_TaskServiceServicer_to_server,
+                TaskServicer(tasks, limits),
+            ),
+            RpcService(
+                manager_service_pb2.DESCRIPTOR.services_by_name["ManagerService"],
+                manager_service_pb2_grpc.add_ManagerServiceServicer_to_server,
+                ManagerServicer(managers, registry, new_session, config.stream.heartbeat_interval_seconds),
+            ),
+        ]
+    )
+
+    retries = RetryService(database, signals)
+    reaper = Reaper(
+        assignments,
+        Liveness(database),
+        registry,
+        interval_seconds=min(10.0, config.stream.heartbeat_interval_seconds),
+        timeout_seconds=config.stream.heartbeat_timeout_seconds,
+    )
+    components.background["assigner"] = Assigner(assignments, registry, signals).run
+    components.background["deadlines"] = Deadlines(completion, retries, signals).run
+    components.background["reaper"] = reaper.run
+    components.background["retention"] = lambda: repeatedly(retries.forget_requests, RETENTION_SECONDS, "retention")
+    components.goodbyes["sessions"] = registry.close_all
+    components.goodbyes["watchers"] = signals.close

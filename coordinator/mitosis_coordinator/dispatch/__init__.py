@@ -1,0 +1,1 @@
+"""Which manager gets which suite."""

@@ -1,0 +1,115 @@
+"""Background duties: what falls due, and who stayed away."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from mitosis_coordinator.domain.errors import StorageUnavailable
+from mitosis_coordinator.services.assignments import AssignmentService, Liveness
+from mitosis_coordinator.services.completion import Completion
+from mitosis_coordinator.services.retries import RetryService
+from mitosis_coordinator.sessions.registry import SessionRegistry
+from mitosis_coordinator.sessions.signals import SignalHub
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 30.0
+RETENTION_SECONDS = 3600.0
+_MIN_PAUSE_SECONDS = 0.02
+_RETRY_SECONDS = 1.0
+
+
+class Deadlines:
+    """Completes suites whose auto-close time is over, and ends the back-off of tasks that wait for a retry.
+
+    It sleeps until the next one is due. Several coordinators may do it at once: every step is guarded by the row it
+    changes, so that the second finds nothing left to do.
+    """
+
+    def __init__(self, completion: Completion, retries: RetryService, signals: SignalHub) -> None:
+        self._completion = completion
+        self._retries = retries
+        self._changed = asyncio.Event()
+        signals.on_deadline(self._changed.set)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        timeout = 0.0
+        while True:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            await asyncio.sleep(_MIN_PAUSE_SECONDS)
+            self._changed.clear()
+            try:
+                due = [await self._completion.complete_due(), await self._retries.release_due()]
+            except StorageUnavailable as error:
+                log.warning("deadlines_wait_for_storage", error=str(error))
+                timeout = _RETRY_SECONDS
+                continue
+            known = [seconds for seconds in due if seconds is not None]
+            sweep = SWEEP_SECONDS * random.uniform(0.8, 1.2)
+            timeout = max(_MIN_PAUSE_SECONDS, min([sweep, *known]))
+
+
+class Reaper:
+    """Writes that connected managers live, and takes work back from those that stayed away too long."""
+
+    def __init__(
+        self,
+        assignments: AssignmentService,
+        liveness: Liveness,
+        registry: SessionRegistry,
+        *,
+        interval_seconds: float,
+        timeout_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._assignments = assignments
+        self._liveness = liveness
+        self._registry = registry
+        self._interval_seconds = interval_seconds
+        self._timeout_seconds = timeout_seconds
+        self._monotonic = monotonic
+        # Managers were not heard of while the coordinator or the database was away: that is not their fault, and each
+        # has the whole timeout to come back.
+        self._armed_at = monotonic() + timeout_seconds
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await asyncio.sleep(self._interval_seconds * random.uniform(0.8, 1.0))
+            try:
+                await self.round()
+            except StorageUnavailable as error:
+                log.warning("reaper_waits_for_storage", error=str(error))
+                self._armed_at = self._monotonic() + self._timeout_seconds
+
+    async def round(self) -> None:
+        """Write and reap once."""
+        now = self._monotonic()
+        await self._liveness.write(self._registry.beats(now - self._timeout_seconds))
+        if now < self._armed_at:
+            return
+        for manager_id in await self._liveness.silent(self._timeout_seconds):
+            if await self._assignments.lost(manager_id, self._timeout_seconds):
+                session = self._registry.of_manager(manager_id)
+                if session is not None:
+                    session.replace()
+
+
+async def repeatedly(work: Callable[[], Awaitable[None]], seconds: float, name: str) -> None:
+    """Do something now and then for ever; the database may be away."""
+    while True:
+        try:
+            await work()
+        except StorageUnavailable as error:
+            log.warning("duty_waits_for_storage", duty=name, error=str(error))
+        await asyncio.sleep(seconds * random.uniform(0.8, 1.2))

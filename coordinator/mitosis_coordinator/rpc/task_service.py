@@ -1,0 +1,87 @@
+"""TaskService on the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+
+from mitosis.v1 import task_service_pb2 as pb
+from mitosis.v1 import task_service_pb2_grpc
+from mitosis_coordinator.domain.rules import Rules
+from mitosis_coordinator.rpc import enums, requests
+from mitosis_coordinator.rpc.context import current_user
+from mitosis_coordinator.rpc.convert import task_message
+from mitosis_coordinator.rpc.requests import Limits
+from mitosis_coordinator.rpc.suite_service import page_start
+from mitosis_coordinator.services import paging
+from mitosis_coordinator.services.tasks import TaskService
+from mitosis_coordinator.storage.tasks import TaskFilter
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class TaskServicer(task_service_pb2_grpc.TaskServiceServicer):
+    """Decodes, calls `services.tasks`, encodes."""
+
+    def __init__(self, service: TaskService, limits: Limits) -> None:
+        self._service = service
+        self._limits = limits
+
+    async def SubmitTask(self, request: pb.SubmitTaskRequest, context: Context) -> pb.SubmitTaskResponse:  # noqa: N802
+        rules = Rules()
+        suite_id = rules.optional_uuid("suite_uuid", request.suite_uuid)
+        rules.raise_if_broken()
+        [task_id] = await self._service.submit(
+            current_user(),
+            request.group_name,
+            suite_id,
+            [requests.new_task(request, self._limits)],
+            request.request_id,
+            requests.fingerprint(request),
+            field="task_spec",
+        )
+        return pb.SubmitTaskResponse(task=task_message(await self._service.get(current_user(), task_id)))
+
+    async def SubmitTasks(self, request: pb.SubmitTasksRequest, context: Context) -> pb.SubmitTasksResponse:  # noqa: N802
+        rules = Rules()
+        suite_id = rules.optional_uuid("suite_uuid", request.suite_uuid)
+        rules.raise_if_broken()
+        task_ids = await self._service.submit(
+            current_user(),
+            request.group_name,
+            suite_id,
+            requests.new_tasks(request, self._limits),
+            request.request_id,
+            requests.fingerprint(request) if request.request_id else b"",
+        )
+        return pb.SubmitTasksResponse(task_uuids=map(str, task_ids))
+
+    async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:  # noqa: N802
+        rules = Rules()
+        task_id = rules.uuid("uuid", request.uuid)
+        rules.raise_if_broken()
+        return pb.GetTaskResponse(task=task_message(await self._service.get(current_user(), task_id)))
+
+    async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:  # noqa: N802
+        rules = Rules()
+        wanted = TaskFilter(
+            group_ids=None,
+            suite_id=rules.optional_uuid("suite_uuid", request.suite_uuid),
+            state=enums.TASK_STATE.accept(rules, "state", request.state),
+        )
+        rules.raise_if_broken()
+        filters = {"group_name": request.group_name, "suite_uuid": request.suite_uuid, "state": request.state}
+        size = paging.page_size(request.page_size if request.HasField("page_size") else None)
+        before = page_start("tasks", filters, request.page_token)
+        found = await self._service.listed(current_user(), request.group_name, wanted, before, size + 1)
+        following = paging.encode("tasks", filters, [str(found[size - 1].id)]) if len(found) > size else ""
+        return pb.ListTasksResponse(tasks=map(task_message, found[:size]), next_page_token=following)
+
+    async def CancelTask(self, request: pb.CancelTaskRequest, context: Context) -> pb.CancelTaskResponse:  # noqa: N802
+        rules = Rules()
+        task_id = rules.uuid("uuid", request.uuid)
+        reason = rules.text("reason", request.reason)
+        rules.raise_if_broken()
+        task = await self._service.cancel(current_user(), task_id, reason)
+        return pb.CancelTaskResponse(task=task_message(task))

@@ -1,0 +1,44 @@
+"""What services ask of the live part of the coordinator: waking, and talking to connected managers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from mitosis_coordinator.domain.task import AttemptRef
+
+
+class Signals(Protocol):
+    """Hints that something changed. They may be lost or repeated: everybody who waits for one also sweeps."""
+
+    def suite_changed(self, suite_id: UUID) -> None:
+        """State or counters of a suite changed."""
+
+    def tasks_ready(self, suite_id: UUID) -> None:
+        """A suite has tasks to hand out, or is open for managers in a way that it was not before."""
+
+    def manager_changed(self, manager_id: UUID) -> None:
+        """A manager may take a suite that it could not take before."""
+
+    def deadline_changed(self) -> None:
+        """Something falls due that a background duty may not know of yet."""
+
+
+class LiveSessions(Protocol):
+    """The managers that are connected. What is said to one that is not is lost; `Attach` makes up for it."""
+
+    def cancel_suite(self, suite_id: UUID, reason: str, *, running_too: bool) -> None:
+        """Tell the holders of a suite that it was cancelled."""
+
+    def release_suite(self, suite_id: UUID, manager_ids: Sequence[UUID] | None = None) -> None:
+        """Tell the holders of a suite, or some of them, to finish what runs and to let go."""
+
+    def cancel_tasks(self, manager_id: UUID, assignment_id: int, tasks: Sequence[AttemptRef]) -> None:
+        """Tell a manager to stop some tasks."""
+
+    def resize(self, manager_id: UUID, assignment_id: int, worker_count: int) -> None:
+        """Tell a manager how many workers it runs from now on."""
+
+    def shut_down(self, manager_id: UUID, reason: str, *, graceful: bool) -> bool:
+        """Tell a manager to end; False when it is not connected."""

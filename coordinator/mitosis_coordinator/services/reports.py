@@ -1,0 +1,161 @@
+"""What a manager says about tasks: the end of attempts, starts, and what it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from mitosis_coordinator.domain.suite import SuiteState
+from mitosis_coordinator.domain.task import AttemptRef, FailureKind, Outcome, Report
+from mitosis_coordinator.services.completion import Completion
+from mitosis_coordinator.services.ports import Signals
+from mitosis_coordinator.storage import suites, tasks
+from mitosis_coordinator.storage.pool import Connection, Database
+
+log = structlog.get_logger(__name__)
+
+_FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT)
+
+
+@dataclass(slots=True)
+class _Consequences:
+    """What to tell others once a batch is committed."""
+
+    changed: set[UUID]
+    quiet: set[UUID]
+    ready: set[UUID]
+
+
+class ReportService:
+    """Commits what managers report; every write is fenced by assignment and attempt."""
+
+    def __init__(self, database: Database, signals: Signals, completion: Completion) -> None:
+        self._database = database
+        self._signals = signals
+        self._completion = completion
+
+    async def commit(self, manager_id: UUID, reports: Sequence[Report]) -> list[AttemptRef]:
+        """Record the ends of attempts in one transaction; when this returns they are safe.
+
+        Returns:
+            The attempts whose report came too late and was ignored. A report of a cancelled attempt that the
+            coordinator cancelled itself is not among them.
+
+        Raises:
+            StorageUnavailable: Nothing was recorded; the same batch may be given again.
+        """
+        consequences = _Consequences(set(), set(), set())
+        async with self._database.transaction() as connection:
+            assignment_ids = {report.assignment_id for report in reports}
+            states = await tasks.lock_suites(connection, manager_id, assignment_ids)
+            mine = [report for report in reports if report.assignment_id in states]
+            settled = await self._settle_failures(connection, mine, states, consequences)
+            final = [report for report in mine if report.task_id not in settled]
+            accepted: frozenset[str] | None = None
+            if final:
+                finished = await tasks.finish(connection, final)
+                accepted = finished.accepted_ids
+                consequences.changed.update(finished.suite_ids)
+                consequences.quiet.update(finished.quiet_suite_ids)
+        await self._announce(consequences)
+        if accepted is None and len(mine) == len(reports):
+            return []
+        known = settled | ({report.task_id for report in final} if accepted is None else accepted)
+        return [
+            AttemptRef(report.task_id, report.attempt)
+            for report in reports
+            if report.task_id not in known and report.outcome is not Outcome.CANCELLED
+        ]
+
+    async def started(
+        self, manager_id: UUID, assignment_id: int, starts: Sequence[tuple[AttemptRef, datetime]]
+    ) -> None:
+        """Record that attempts have been running for a while."""
+        async with self._database.connection() as connection:
+            await tasks.start(connection, assignment_id, starts)
+        log.debug("tasks_started", manager_uuid=str(manager_id), count=len(starts))
+
+    async def handed_back(self, manager_id: UUID, assignment_id: int, refs: Sequence[AttemptRef]) -> None:
+        """Make attempts that were handed back Ready again, without charge."""
+        async with self._database.transaction() as connection:
+            states = await tasks.lock_suites(connection, manager_id, [assignment_id])
+            if assignment_id not in states:
+                return
+            count = await tasks.give_back(connection, assignment_id, refs)
+            suite_id = await tasks.suite_of_assignment(connection, assignment_id)
+            if states[assignment_id] is SuiteState.CANCELLED:
+                await cancel_ready(connection, suite_id)
+        log.info("tasks_handed_back", manager_uuid=str(manager_id), suite_uuid=str(suite_id), count=count)
+        self._signals.tasks_ready(suite_id)
+        self._signals.suite_changed(suite_id)
+
+    async def _settle_failures(
+        self,
+        connection: Connection,
+        reports: Sequence[Report],
+        states: dict[int, SuiteState],
+        consequences: _Consequences,
+    ) -> set[str]:
+        """Deal with the reports that may not be the end of their task; the tasks that are dealt with."""
+        settled: set[str] = set()
+        retriable = [
+            report
+            for report in reports
+            if report.outcome in _FAILURES and states[report.assignment_id] is not SuiteState.CANCELLED
+        ]
+        if retriable:
+            retried = await tasks.schedule_retries(connection, retriable)
+            settled |= retried
+            if retried:
+                self._signals.deadline_changed()
+        for report in reports:
+            if report.outcome is Outcome.WORKER_DIED and await self._wear_out(connection, report, consequences):
+                settled.add(report.task_id)
+        return settled
+
+    async def _wear_out(self, connection: Connection, report: Report, consequences: _Consequences) -> bool:
+        """Decide about a task that killed its workers: another manager, or the end; False when the report is late.
+
+        It is Failed when it wore out `max_attempts` holders, and also when no other manager could take it: waiting for
+        one that may never come would be waiting for ever.
+        """
+        held = await tasks.lock_held(connection, report)
+        if held is None:
+            return False
+        deaths = report.worker_deaths or ("the worker died",)
+        await tasks.record_failures(connection, held, FailureKind.WORKER, held.manager_id, deaths)
+        worn_out = held.worn_out + 1
+        cancelled = held.suite_state == SuiteState.CANCELLED
+        if worn_out < held.max_attempts and held.another_manager and not cancelled:
+            await tasks.exclude_manager(connection, held.id, held.manager_id)
+            consequences.ready.add(held.task_suite_id)
+            return True
+        why = (
+            f"wore out {worn_out} of {held.max_attempts} holders"
+            if worn_out >= held.max_attempts or cancelled
+            else "no other manager is there to try it"
+        )
+        error = f"its worker died {len(deaths)} times ({deaths[-1]}); {why}"
+        await tasks.fail_held(connection, held.id, replace(report.result, error=error))
+        await suites.count_failed(connection, held.task_suite_id, 1)
+        consequences.changed.add(held.task_suite_id)
+        consequences.quiet.add(held.task_suite_id)
+        return True
+
+    async def _announce(self, consequences: _Consequences) -> None:
+        for suite_id in consequences.changed:
+            self._signals.suite_changed(suite_id)
+        for suite_id in consequences.ready:
+            self._signals.tasks_ready(suite_id)
+        await self._completion.complete_if_finished(consequences.quiet)
+
+
+async def cancel_ready(connection: Connection, suite_id: UUID) -> None:
+    """Cancel what came back to a suite that was cancelled meanwhile. The suite is locked."""
+    count = await tasks.cancel_suite(connection, suite_id, "suite cancelled", held_too=False)
+    if count:
+        await suites.count_cancelled(connection, suite_id, count)

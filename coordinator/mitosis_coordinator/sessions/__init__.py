@@ -1,0 +1,1 @@
+"""The live managers: one session each, from `Attach` to `Goodbye`."""

@@ -1,0 +1,380 @@
+"""One manager's stream: three tasks that read, feed and commit, around the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar, assert_never
+from uuid import UUID
+
+import structlog
+
+from mitosis_coordinator.domain.errors import InvalidField, SessionReplaced, StorageUnavailable
+from mitosis_coordinator.domain.manager import ManagerMetrics, ManagerState
+from mitosis_coordinator.domain.principal import ManagerPrincipal
+from mitosis_coordinator.domain.suite import SuiteState
+from mitosis_coordinator.services.assignments import Assignment, AssignmentService, Attachment, Verdict
+from mitosis_coordinator.services.reports import ReportService
+from mitosis_coordinator.sessions import machine
+from mitosis_coordinator.sessions import messages as msg
+from mitosis_coordinator.sessions.machine import Phase, SessionEvent, SessionState
+from mitosis_coordinator.sessions.outbox import Outbox
+from mitosis_coordinator.sessions.signals import SignalHub
+from mitosis_coordinator.storage.managers import HookReport
+from mitosis_coordinator.storage.tasks import ClaimedTask
+
+log = structlog.get_logger(__name__)
+
+Result = TypeVar("Result")
+
+ATTACH_TIMEOUT_SECONDS = 15.0
+SWEEP_SECONDS = 5.0
+MAX_REPORTS_PER_COMMIT = 4096
+REPORT_BATCHES_AHEAD = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """What a manager is told about the beat that is expected of it."""
+
+    heartbeat_interval: timedelta
+    heartbeat_timeout: timedelta
+
+
+class Session:
+    """One connected manager.
+
+    The reader takes messages, the feeder turns credit into claims, the committer turns reports into transactions;
+    each waits for the database on its own, so that none holds up another.
+    """
+
+    def __init__(
+        self,
+        manager: ManagerPrincipal,
+        assignments: AssignmentService,
+        reports: ReportService,
+        signals: SignalHub,
+        settings: SessionSettings,
+        changed: Callable[[Session], None],
+    ) -> None:
+        self.manager = manager
+        self.outbox = Outbox()
+        self.metrics = ManagerMetrics()
+        self.epoch = 0
+        self.heard_at = time.monotonic()
+        self._assignments = assignments
+        self._reports = reports
+        self._signals = signals
+        self._settings = settings
+        self._changed = changed
+        self._state = SessionState()
+        self._attached = False
+        self._feed_wanted = asyncio.Event()
+        self._feeding = ExitStack()
+        self._to_commit: asyncio.Queue[msg.TaskReports] = asyncio.Queue(REPORT_BATCHES_AHEAD)
+        self._closed_because: Exception | None = None
+        self._closed = asyncio.Event()
+        self._goodbye = False
+
+    @property
+    def state(self) -> SessionState:
+        """What the session knows of its manager."""
+        return self._state
+
+    def is_idle(self) -> bool:
+        """Whether the manager could take a suite."""
+        return self._attached and self._state.phase is Phase.IDLE and not self._closed.is_set()
+
+    async def run(self, incoming: AsyncIterator[msg.Incoming]) -> None:
+        """Serve the stream until it ends, the manager says goodbye, or `close` is called.
+
+        Raises:
+            InvalidField: The first message is not `Attach`.
+            SessionReplaced: A newer session of the manager took over.
+            StorageUnavailable: The database was away when the session began.
+        """
+        try:
+            await self._attach(incoming)
+            workers = [
+                asyncio.create_task(self._read(incoming), name="session-reader"),
+                asyncio.create_task(self._feed(), name="session-feeder"),
+                asyncio.create_task(self._commit(), name="session-committer"),
+                asyncio.create_task(self._closed.wait(), name="session-closed"),
+            ]
+            try:
+                done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+            for worker in done:
+                worker.result()
+            if self._closed_because is not None:
+                raise self._closed_because
+        finally:
+            self._attached = False
+            self._feeding.close()
+            self.outbox.close()
+
+    def close(self, because: Exception | None = None) -> None:
+        """End the session; what is queued is still sent."""
+        self._closed_because = because
+        self._closed.set()
+
+    def replace(self) -> None:
+        """End the session in favour of a newer one of the same manager."""
+        self.close(SessionReplaced("a newer session of this manager took over"))
+
+    def take(self, assignment: Assignment) -> None:
+        """Give the manager a suite."""
+        self._hold(SessionEvent.ASSIGNED, assignment)
+        self.outbox.put(msg.SuiteAssigned(assignment.id, assignment.suite, assignment.worker_count))
+
+    def release(self) -> None:
+        """Have the manager finish what runs and let go."""
+        before, self._state = self._state, machine.release_wanted(self._state)
+        if before is not self._state and self._state.assignment_id is not None:
+            self.outbox.put(msg.SuiteDrained(self._state.assignment_id))
+            self._changed(self)
+
+    def cancel_suite(self, reason: str, *, running_too: bool) -> None:
+        """Tell the manager that its suite was cancelled."""
+        before, self._state = self._state, machine.release_wanted(self._state)
+        if self._state.assignment_id is not None and self._state.phase is Phase.RELEASING:
+            self.outbox.put(msg.CancelSuite(self._state.assignment_id, running_too, reason))
+        if before is not self._state:
+            self._changed(self)
+
+    def cancel_tasks(self, cancel: msg.CancelTasks) -> None:
+        """Tell the manager to stop some tasks."""
+        if self._state.holds(cancel.assignment_id):
+            self.outbox.put(cancel)
+
+    def resize(self, update: msg.ConfigUpdate) -> None:
+        """Tell the manager how many workers it runs from now on."""
+        if self._state.holds(update.assignment_id):
+            self.outbox.put(update)
+
+    def shut_down(self, reason: str, *, graceful: bool) -> None:
+        """Have the manager's process end."""
+        self._state = machine.shutdown_wanted(self._state)
+        self.outbox.put(msg.Shutdown(graceful, reason))
+        self._changed(self)
+
+    async def _attach(self, incoming: AsyncIterator[msg.Incoming]) -> None:
+        async with asyncio.timeout(ATTACH_TIMEOUT_SECONDS):
+            first = await anext(incoming, None)
+        if not isinstance(first, msg.Attach):
+            raise InvalidField.one("message", type(first).__name__, "attach, as the first message of a stream")
+        attachment = await self._assignments.attach(
+            self.manager.manager_id, first.introduction, first.state, first.assignment_id, first.held
+        )
+        self.epoch = attachment.epoch
+        self._attached = True
+        self.outbox.put(
+            msg.Attached(
+                attachment.epoch,
+                attachment.verdict,
+                self.manager.manager_id,
+                attachment.name,
+                self._settings.heartbeat_interval,
+                self._settings.heartbeat_timeout,
+                tuple(attachment.revoked),
+                self.manager.token_expires_at,
+            )
+        )
+        self._begin(attachment, first.assignment_id)
+        log.info(
+            "manager_attached",
+            manager_uuid=str(self.manager.manager_id),
+            epoch=attachment.epoch,
+            verdict=attachment.verdict,
+            assignment_id=first.assignment_id or None,
+        )
+
+    def _begin(self, attachment: Attachment, told: int) -> None:
+        if attachment.verdict is Verdict.ABORT:
+            self._state = machine.taken(self._state, SessionEvent.ABORTED, told, None)
+            self._changed(self)
+        elif attachment.assignment is not None:
+            self._hold(SessionEvent.RESUMED, attachment.assignment)
+            self._follow_suite(attachment.assignment.suite.state, attachment.assignment.suite.reason)
+            update = msg.ConfigUpdate(attachment.assignment.id, attachment.assignment.worker_count)
+            if self._state.phase is Phase.HOLDING:
+                self.outbox.put(update)
+        else:
+            self._changed(self)
+
+    def _hold(self, event: SessionEvent, assignment: Assignment) -> None:
+        self._state = machine.taken(self._state, event, assignment.id, assignment.suite.id)
+        self._feeding.close()
+        self._feeding.enter_context(self._signals.feeding(assignment.suite.id, self._feed_wanted))
+        self._changed(self)
+
+    def _let_go(self, assignment_id: int) -> None:
+        self._state = machine.finished(self._state, assignment_id)
+        if self._state.assignment_id is None:
+            self._feeding.close()
+        self._changed(self)
+
+    def _follow_suite(self, state: SuiteState | None, reason: str = "") -> None:
+        """Tell the manager what it may have missed of its suite."""
+        if state is SuiteState.CANCELLED and self._state.phase is Phase.HOLDING:
+            # Tasks that were cancelled while they ran were taken away already: `Attached.revoked` stops them.
+            self.cancel_suite(reason, running_too=False)
+        elif state in (SuiteState.COMPLETE, SuiteState.FAILED, None):
+            self.release()
+
+    async def _read(self, incoming: AsyncIterator[msg.Incoming]) -> None:
+        async for message in incoming:
+            self.heard_at = time.monotonic()
+            await self._handle(message)
+            if self._goodbye:
+                return
+
+    async def _handle(self, message: msg.Incoming) -> None:
+        match message:
+            case msg.TaskReports():
+                await self._to_commit.put(message)
+            case msg.TaskCredit():
+                self._state = machine.credited(self._state, message.assignment_id, message.granted_total)
+                self._feed_wanted.set()
+            case msg.Heartbeat():
+                self.metrics = message.metrics
+            case msg.TasksStarted():
+                if self._state.holds(message.assignment_id):
+                    await self._persist(
+                        lambda: self._reports.started(self.manager.manager_id, message.assignment_id, message.starts)
+                    )
+            case msg.TaskReturn():
+                await self._persist(
+                    lambda: self._reports.handed_back(self.manager.manager_id, message.assignment_id, message.refs)
+                )
+            case msg.WorkerFailure():
+                log.warning(
+                    "worker_failed",
+                    manager_uuid=str(self.manager.manager_id),
+                    worker_index=message.worker_index,
+                    reason=message.reason,
+                )
+            case msg.StateChanged():
+                await self._state_changed(message)
+            case HookReport():
+                await self._persist(lambda: self._assignments.hook_ended(self.manager.manager_id, message))
+            case msg.SuiteFinished():
+                await self._to_commit.join()
+                await self._persist(
+                    lambda: self._assignments.finished(self.manager.manager_id, message.assignment_id, message.reason)
+                )
+                self._let_go(message.assignment_id)
+                self._signals.manager_changed(self.manager.manager_id)
+            case msg.Goodbye():
+                await self._to_commit.join()
+                await self._persist(lambda: self._assignments.left(self.manager.manager_id))
+                log.info("manager_said_goodbye", manager_uuid=str(self.manager.manager_id), reason=message.reason)
+                self._goodbye = True
+            case msg.Attach():
+                raise InvalidField.one("message", "attach", "attach once, as the first message of a stream")
+            case _:
+                assert_never(message)
+
+    async def _state_changed(self, message: msg.StateChanged) -> None:
+        if message.state is ManagerState.IDLE and self._state.phase is Phase.ABORTING:
+            self._let_go(message.assignment_id or self._state.assignment_id or 0)
+            self._signals.manager_changed(self.manager.manager_id)
+        elif self._state.holds(message.assignment_id):
+            await self._persist(
+                lambda: self._assignments.follow(self.manager.manager_id, message.assignment_id, message.state)
+            )
+
+    async def _commit(self) -> None:
+        """Turn reports into transactions: everything that came while the last one ran goes into the next."""
+        while True:
+            batches = [await self._to_commit.get()]
+            count = len(batches[0].reports)
+            while not self._to_commit.empty() and count < MAX_REPORTS_PER_COMMIT:
+                batches.append(self._to_commit.get_nowait())
+                count += len(batches[-1].reports)
+            reports = [report for batch in batches for report in batch.reports]
+            stale = await self._persist(partial(self._reports.commit, self.manager.manager_id, reports))
+            if stale:
+                log.info("stale_reports", manager_uuid=str(self.manager.manager_id), count=len(stale))
+            self.outbox.put(msg.ReportsAcked(batches[-1].sequence, tuple(stale)))
+            for _ in batches:
+                self._to_commit.task_done()
+
+    async def _feed(self) -> None:
+        """Turn credit into claims: at once when tasks are ready, and every few seconds in case a hint was lost."""
+        while True:
+            try:
+                async with asyncio.timeout(SWEEP_SECONDS * random.uniform(0.8, 1.2)):
+                    await self._feed_wanted.wait()
+            except TimeoutError:
+                await self._sweep()
+            self._feed_wanted.clear()
+            while (limit := self._state.claimable()) and await self._claim(limit):
+                pass
+
+    async def _claim(self, limit: int) -> bool:
+        """Claim and send one batch; whether more may be there."""
+        assignment_id, suite_id = self._held()
+        claimed = await self._persist(
+            lambda: self._assignments.claim(suite_id, self.manager.manager_id, assignment_id, limit)
+        )
+        if not claimed:
+            # There is nothing left to hand out: somebody else may need the manager.
+            self._signals.manager_changed(self.manager.manager_id)
+            return False
+        # Credit may have moved to another assignment meanwhile; what was claimed goes out all the same, and the
+        # manager hands back what it does not want.
+        if self._state.holds(assignment_id):
+            size = sum(len(task.spec) for task in claimed)
+            self._state = machine.sent(self._state, len(claimed), size)
+        for batch in _split(claimed):
+            self.outbox.put(msg.TaskBatch(assignment_id, batch))
+        return len(claimed) == limit
+
+    async def _sweep(self) -> None:
+        if self._state.phase is not Phase.HOLDING or self._state.suite_id is None:
+            return
+        suite_id = self._state.suite_id
+        suite = await self._persist(lambda: self._assignments.suite(suite_id))
+        if self._state.suite_id == suite_id:
+            self._follow_suite(suite.state if suite else None, suite.reason if suite else "")
+
+    def _held(self) -> tuple[int, UUID]:
+        if self._state.assignment_id is None or self._state.suite_id is None:
+            raise RuntimeError("the session holds nothing")
+        return self._state.assignment_id, self._state.suite_id
+
+    async def _persist(self, write: Callable[[], Awaitable[Result]]) -> Result:
+        """Write until the database takes it: it may be away for a while, and the stream stays up meanwhile."""
+        delay = 0.1
+        while True:
+            try:
+                return await write()
+            except StorageUnavailable as error:
+                log.warning("session_waits_for_storage", manager_uuid=str(self.manager.manager_id), error=str(error))
+                await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+                delay = min(5.0, delay * 2)
+
+
+def _split(claimed: list[ClaimedTask]) -> list[tuple[ClaimedTask, ...]]:
+    """Cut a claim into messages that are not too large."""
+    batches: list[tuple[ClaimedTask, ...]] = []
+    current: list[ClaimedTask] = []
+    size = 0
+    for task in claimed:
+        if current and size + len(task.spec) > machine.TARGET_BATCH_BYTES:
+            batches.append(tuple(current))
+            current, size = [], 0
+        current.append(task)
+        size += len(task.spec)
+    batches.append(tuple(current))
+    return batches

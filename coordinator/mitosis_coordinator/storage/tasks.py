@@ -1,0 +1,372 @@
+"""Tasks in PostgreSQL: the queue and its history. Everything on the hot path is one statement per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import dict_row
+
+from mitosis_coordinator.domain.suite import SuiteState
+from mitosis_coordinator.domain.task import (
+    AttemptRef,
+    FailureKind,
+    NewTask,
+    Outcome,
+    Report,
+    Task,
+    TaskFailure,
+    TaskResult,
+    TaskState,
+)
+from mitosis_coordinator.storage.pool import Connection
+from mitosis_coordinator.storage.queries import load_queries
+from mitosis_coordinator.storage.rows import execute, fetch_one, fetch_value
+
+_SQL = load_queries("tasks")
+_LOCK_SUITES = load_queries("suites")["lock_suites_of_assignments"]
+_ASSIGNMENTS = load_queries("assignments")
+_LAST_UUID = UUID(int=(1 << 128) - 1)
+
+_FINAL_STATE = {
+    Outcome.COMPLETED: "Completed",
+    Outcome.FAILED: "Failed",
+    Outcome.TIMED_OUT: "Failed",
+    Outcome.CANCELLED: "Cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTask:
+    """One task handed to an assignment; `spec` is a serialized `mitosis.v1.TaskSpec`."""
+
+    task_id: str
+    attempt: int
+    spec: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a batch of reports did.
+
+    Attributes:
+        accepted_ids: Tasks whose report counted; None when all did.
+        suite_ids: Suites whose counters changed.
+        quiet_suite_ids: Those of them with nothing pending any more.
+    """
+
+    accepted_ids: frozenset[str] | None
+    suite_ids: list[UUID]
+    quiet_suite_ids: list[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTask:
+    """A held task and what is needed to decide whether another manager gets it."""
+
+    id: UUID
+    task_suite_id: UUID
+    attempt: int
+    worn_out: int
+    max_attempts: int
+    suite_state: str
+    manager_id: UUID
+    another_manager: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CancelledTask:
+    """A task that was cancelled, and who held it."""
+
+    task_suite_id: UUID | None
+    attempt: int
+    assignment_id: int | None
+    manager_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """What a list of tasks is narrowed to; None does not narrow."""
+
+    group_ids: Sequence[UUID] | None
+    suite_id: UUID | None
+    state: TaskState | None
+
+
+async def insert(
+    connection: Connection,
+    ids: Sequence[UUID],
+    tasks: Sequence[NewTask],
+    suite_id: UUID | None,
+    group_id: UUID,
+    created_by: str,
+) -> None:
+    """Store a batch of Ready tasks. The caller counts them into the suite in the same transaction."""
+    parameters = {
+        "ids": list(ids),
+        "suite_id": suite_id,
+        "group_id": group_id,
+        "priorities": [task.priority for task in tasks],
+        "max_retries": [task.max_retries for task in tasks],
+        "backoffs": [task.retry_backoff_seconds for task in tasks],
+        "specs": [task.spec for task in tasks],
+        "created_by": created_by,
+    }
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(_SQL["insert_tasks"], parameters)
+
+
+async def claim(
+    connection: Connection, suite_id: UUID, manager_id: UUID, assignment_id: int, limit: int
+) -> list[ClaimedTask]:
+    """Hand at most `limit` Ready tasks to an assignment that lasts, by priority and age."""
+    parameters = {"suite_id": suite_id, "manager_id": manager_id, "assignment_id": assignment_id, "limit": limit}
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(_SQL["claim_tasks"], parameters)
+        rows = await cursor.fetchall()
+    # An UPDATE returns rows in no order; text UUIDs sort as the UUIDs do.
+    rows.sort(key=lambda row: (-row[3], row[0]))
+    return [ClaimedTask(row[0], row[1], row[2]) for row in rows]
+
+
+async def lock_suites(connection: Connection, manager_id: UUID, assignment_ids: Iterable[int]) -> dict[int, SuiteState]:
+    """Lock the suites of a manager's assignments before their tasks, as every transaction does.
+
+    Returns:
+        The suite's state for each of these assignments that is the manager's.
+    """
+    parameters = {"manager_id": manager_id, "assignment_ids": list(assignment_ids)}
+    cursor = await connection.execute(_LOCK_SUITES, parameters)
+    return {row[0]: SuiteState(row[1]) for row in await cursor.fetchall()}
+
+
+async def suite_of_assignment(connection: Connection, assignment_id: int) -> UUID:
+    """The suite of an assignment that exists."""
+    suite_id: UUID = await fetch_value(
+        connection, _ASSIGNMENTS["suite_of_assignment"], {"assignment_id": assignment_id}
+    )
+    return suite_id
+
+
+async def finish(connection: Connection, reports: Sequence[Report]) -> Finished:
+    """Move reported attempts into history and count them, where the reporter still holds them."""
+    parameters = {
+        "ids": [report.task_id for report in reports],
+        "attempts": [report.attempt for report in reports],
+        "assignment_ids": [report.assignment_id for report in reports],
+        "states": [_FINAL_STATE[report.outcome] for report in reports],
+        "exit_codes": [report.result.exit_code for report in reports],
+        "errors": [report.result.error for report in reports],
+        "stdout_tails": [report.result.stdout_tail for report in reports],
+        "stderr_tails": [report.result.stderr_tail for report in reports],
+        "return_values": [report.result.return_value for report in reports],
+        "started": [report.started_at for report in reports],
+        "finished": [report.finished_at for report in reports],
+        "count": len(reports),
+    }
+    cursor = await connection.execute(_SQL["finish_tasks"], parameters)
+    row = await cursor.fetchone()
+    if row is None:
+        raise RuntimeError("finish_tasks returned no row")
+    accepted, accepted_ids, suite_ids, quiet_suite_ids = row
+    everything = accepted == len(reports)
+    return Finished(
+        accepted_ids=None if everything else frozenset(accepted_ids or ()),
+        suite_ids=suite_ids or [],
+        quiet_suite_ids=quiet_suite_ids or [],
+    )
+
+
+async def schedule_retries(connection: Connection, reports: Sequence[Report]) -> set[str]:
+    """Make failed attempts with retries left Ready again after their back-off; which ones."""
+    cursor = await connection.execute(
+        _SQL["schedule_retries"],
+        {
+            "ids": [report.task_id for report in reports],
+            "attempts": [report.attempt for report in reports],
+            "assignment_ids": [report.assignment_id for report in reports],
+            "errors": [report.result.error for report in reports],
+        },
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
+async def release_due_retries(connection: Connection) -> set[UUID]:
+    """End the back-offs whose time has come; the suites that have Ready tasks from it."""
+    cursor = await connection.execute(_SQL["release_due_retries"])
+    return {row[0] for row in await cursor.fetchall() if row[0] is not None}
+
+
+async def seconds_until_retry(connection: Connection) -> float | None:
+    """Seconds until the next back-off ends; None when there is none."""
+    seconds: float | None = await fetch_value(connection, _SQL["next_due_retry"])
+    return seconds
+
+
+async def lock_held(connection: Connection, report: Report) -> HeldTask | None:
+    """One attempt if its reporter still holds it, locked, for a decision about it."""
+    parameters = {"task_id": report.task_id, "attempt": report.attempt, "assignment_id": report.assignment_id}
+    return await fetch_one(connection, HeldTask, _SQL["lock_held_task"], parameters)
+
+
+async def exclude_manager(connection: Connection, task_id: UUID, manager_id: UUID) -> None:
+    """Make a held task Ready for any manager but this one."""
+    await execute(connection, _SQL["exclude_manager"], {"task_id": task_id, "manager_id": manager_id})
+
+
+async def fail_held(connection: Connection, task_id: UUID, result: TaskResult) -> None:
+    """Move a held task into history as Failed. The caller counts it."""
+    parameters = {
+        "task_id": task_id,
+        "error": result.error,
+        "stdout_tail": result.stdout_tail,
+        "stderr_tail": result.stderr_tail,
+    }
+    await execute(connection, _SQL["fail_held_task"], parameters)
+
+
+async def record_failures(
+    connection: Connection, held: HeldTask, kind: FailureKind, manager_id: UUID, errors: Sequence[str]
+) -> None:
+    """Write failures into the history of a task."""
+    parameters = {
+        "task_id": held.id,
+        "suite_id": held.task_suite_id,
+        "attempt": held.attempt,
+        "kind": kind,
+        "manager_id": manager_id,
+        "errors": list(errors),
+    }
+    await execute(connection, _SQL["record_failures"], parameters)
+
+
+async def start(connection: Connection, assignment_id: int, starts: Sequence[tuple[AttemptRef, Any]]) -> int:
+    """Record that attempts run, each with the time it started; how many."""
+    parameters = {
+        "assignment_id": assignment_id,
+        "ids": [ref.task_id for ref, _ in starts],
+        "attempts": [ref.attempt for ref, _ in starts],
+        "started": [started_at for _, started_at in starts],
+    }
+    return await execute(connection, _SQL["start_tasks"], parameters)
+
+
+async def give_back(connection: Connection, assignment_id: int, refs: Sequence[AttemptRef]) -> int:
+    """Make attempts that were handed back Ready again, without charge; how many."""
+    parameters = {
+        "assignment_id": assignment_id,
+        "ids": [ref.task_id for ref in refs],
+        "attempts": [ref.attempt for ref in refs],
+    }
+    return await execute(connection, _SQL["return_tasks"], parameters)
+
+
+async def held_by(connection: Connection, assignment_id: int) -> set[AttemptRef]:
+    """What an assignment holds."""
+    cursor = await connection.execute(_SQL["held_by_assignment"], {"assignment_id": assignment_id})
+    return {AttemptRef(row[0], row[1]) for row in await cursor.fetchall()}
+
+
+async def release(connection: Connection, assignment_id: int) -> int:
+    """Make everything that an assignment still holds Ready again, without charge; how many."""
+    return await execute(connection, _SQL["release_assignment"], {"assignment_id": assignment_id})
+
+
+async def reclaim(connection: Connection, assignment_id: int, manager_id: UUID, error: str) -> int:
+    """Make everything that a lost holder held Ready again and write the loss into each history; how many."""
+    parameters = {"assignment_id": assignment_id, "manager_id": manager_id, "error": error}
+    count: int = await fetch_value(connection, _SQL["reclaim_assignment"], parameters)
+    return count
+
+
+async def cancel_suite(connection: Connection, suite_id: UUID, error: str, *, held_too: bool) -> int:
+    """Cancel the tasks of a suite that nobody holds, or all; how many. The caller counts them."""
+    query = _SQL["cancel_all_tasks"] if held_too else _SQL["cancel_ready_tasks"]
+    count: int = await fetch_value(connection, query, {"suite_id": suite_id, "error": error})
+    return count
+
+
+async def cancel(connection: Connection, task_id: UUID, error: str) -> CancelledTask | None:
+    """Cancel one pending task; None when there is none. The caller counts it."""
+    return await fetch_one(connection, CancelledTask, _SQL["cancel_task"], {"task_id": task_id, "error": error})
+
+
+async def retry_failed(connection: Connection, suite_id: UUID) -> int:
+    """Make the Failed tasks of a suite Ready again; how many. The caller counts them."""
+    count: int = await fetch_value(connection, _SQL["retry_failed_tasks"], {"suite_id": suite_id})
+    return count
+
+
+async def get(connection: Connection, task_id: UUID) -> Task | None:
+    """Read one task, pending or finished, without its failures."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL["get_task"], {"task_id": task_id})
+        row = await cursor.fetchone()
+        return None if row is None else _task(row)
+
+
+async def failures(connection: Connection, task_id: UUID) -> list[TaskFailure]:
+    """The failures of a task, oldest first, at most 1000."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL["task_failures"], {"task_id": task_id})
+        return [
+            TaskFailure(
+                kind=FailureKind(row["kind"]),
+                attempt=row["attempt"],
+                manager_id=row["manager_id"],
+                manager_name=row["manager_name"] or "",
+                error=row["error"],
+                failed_at=row["failed_at"],
+            )
+            for row in await cursor.fetchall()
+        ]
+
+
+async def listed(connection: Connection, wanted: TaskFilter, before: UUID | None, limit: int) -> list[Task]:
+    """Read one page, newest first."""
+    parameters: dict[str, object] = {
+        "before": before or _LAST_UUID,
+        "limit": limit,
+        "states": [wanted.state] if wanted.state else [str(state) for state in TaskState],
+    }
+    if wanted.suite_id is not None:
+        query = _SQL["list_suite_tasks"]
+        parameters["suite_id"] = wanted.suite_id
+    else:
+        query = _SQL["list_tasks"]
+        parameters["group_ids"] = None if wanted.group_ids is None else list(wanted.group_ids)
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(query, parameters)
+        return [_task(row) for row in await cursor.fetchall()]
+
+
+def _task(row: Mapping[str, Any]) -> Task:
+    finished = row["finished_at"] is not None
+    return Task(
+        id=row["id"],
+        suite_id=row["task_suite_id"],
+        group_id=row["group_id"],
+        group_name=row["group_name"],
+        state=TaskState(row["state"]),
+        attempt=row["attempt"],
+        priority=row["priority"],
+        spec=bytes(row["spec"]),
+        created_by=row["created_by"],
+        manager_id=row["manager_id"],
+        manager_name=row["manager_name"] or "",
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        retry_at=row["retry_at"],
+        result=TaskResult(
+            exit_code=row["exit_code"],
+            error=row["error"] or "",
+            stdout_tail=row["stdout_tail"] or "",
+            stderr_tail=row["stderr_tail"] or "",
+            return_value=row["return_value"],
+        )
+        if finished
+        else None,
+    )
