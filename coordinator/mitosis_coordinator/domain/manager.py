@@ -41,7 +41,7 @@ _OFFLINE, _IDLE, _FAILED = ManagerState.OFFLINE, ManagerState.IDLE, ManagerState
 _ASSIGNED, _PREPARING = ManagerState.ASSIGNED, ManagerState.PREPARING
 _EXECUTING, _CLEANING = ManagerState.EXECUTING, ManagerState.CLEANING
 
-MANAGER = Lifecycle[ManagerState, ManagerEvent](
+MANAGER: Lifecycle[ManagerState, ManagerEvent] = Lifecycle(
     kind="manager",
     initial=_OFFLINE,
     transitions={

@@ -41,7 +41,7 @@ class SuiteEvent(StrEnum):
 _Q, _O, _E = SuiteState.QUEUED, SuiteState.OPEN, SuiteState.EXECUTING
 _COMPLETE, _CANCELLED, _FAILED = SuiteState.COMPLETE, SuiteState.CANCELLED, SuiteState.FAILED
 
-SUITE = Lifecycle[SuiteState, SuiteEvent](
+SUITE: Lifecycle[SuiteState, SuiteEvent] = Lifecycle(
     kind="suite",
     initial=_Q,
     transitions={

@@ -36,7 +36,7 @@ class TaskEvent(StrEnum):
 
 _READY, _DISPATCHED, _RUNNING = TaskState.READY, TaskState.DISPATCHED, TaskState.RUNNING
 
-TASK = Lifecycle[TaskState, TaskEvent](
+TASK: Lifecycle[TaskState, TaskEvent] = Lifecycle(
     kind="task",
     initial=_READY,
     transitions={

@@ -40,7 +40,7 @@ class SessionEvent(StrEnum):
     SHUTDOWN_WANTED = "shutdown_wanted"
 
 
-SESSION = Lifecycle[Phase, SessionEvent](
+SESSION: Lifecycle[Phase, SessionEvent] = Lifecycle(
     kind="session",
     initial=Phase.IDLE,
     transitions={
