@@ -42,7 +42,13 @@ def configure(level: str = "info", format: Format = "console", output: Path | No
     renderers: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=output is None and sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=output is None and sys.stderr.isatty(),
+                # The richer formatter shows local variables, and tokens and passwords are among them.
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
     )
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -7,7 +7,7 @@ CREATE TABLE users (
     is_admin boolean NOT NULL DEFAULT false,
     disabled_at timestamptz,
     -- Tokens issued before this moment are refused.
-    tokens_valid_after timestamptz NOT NULL DEFAULT '-infinity',
+    tokens_valid_after timestamptz NOT NULL DEFAULT 'epoch',
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
