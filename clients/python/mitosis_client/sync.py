@@ -83,7 +83,8 @@ def _drain(thread: _LoopThread, items: AsyncIterator[R]) -> Iterator[R]:
                 return
             yield item
     finally:
-        if hasattr(items, "aclose"):
+        # An iterator that outlives its client was ended with the client's loop.
+        if not thread.stopped and hasattr(items, "aclose"):
             thread.run(items.aclose())
 
 

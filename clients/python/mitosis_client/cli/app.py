@@ -38,10 +38,6 @@ class _Root(TyperGroup):
         except LocalError as error:
             show_message(str(error), reason="LOCAL", as_json=_as_json(ctx))
             raise typer.Exit(error.exit_code) from None
-        except BrokenPipeError:
-            # The reader of a pipe (`head`) has enough. Python would complain again when it flushes at exit.
-            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives until the process ends
-            raise typer.Exit(ExitCode.OK) from None
 
 
 def _as_json(context: typer.Context) -> bool:
@@ -112,4 +108,6 @@ def main() -> None:
     """Runs the command; the entry point of the `mitosis` script."""
     # Retries of this short-lived process are not worth a log line among its answers.
     stamina.instrumentation.set_on_retry_hooks([])
+    # gRPC would report a broken connection on standard error by itself, beside our one message about it.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     app()

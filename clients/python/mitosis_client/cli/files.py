@@ -6,6 +6,7 @@ import json
 import sys
 from array import array
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -21,7 +22,7 @@ STDIN = "-"
 
 def read_suite(name: str) -> SuiteSpec:
     """Returns the suite that a YAML (or JSON) file describes. Raises `InvalidField`."""
-    document = _parse_yaml(name, _open(name).read())
+    document = _parse_yaml(name)
     if not isinstance(document, dict):
         raise InvalidField([FieldViolation(name, "accepts the fields of a suite as a mapping")])
     # The fields themselves are checked when the request is made; `in_file` names the file then.
@@ -111,7 +112,7 @@ class TaskFile:
 
 
 def _yaml_tasks(name: str) -> list[object]:
-    document = _parse_yaml(name, _open(name).read())
+    document = _parse_yaml(name)
     if isinstance(document, dict) and set(document) == {"tasks"}:
         document = document["tasks"]
     if not isinstance(document, list):
@@ -119,16 +120,18 @@ def _yaml_tasks(name: str) -> list[object]:
     return document
 
 
-def _open(name: str) -> IO[str]:
+def _open(name: str) -> AbstractContextManager[IO[str]]:
     if name == STDIN:
-        return sys.stdin
+        return nullcontext(sys.stdin)
     try:
         return Path(name).open(encoding="utf-8")
     except OSError as error:
         raise InvalidField([FieldViolation(name, f"cannot be read: {error.strerror}")]) from None
 
 
-def _parse_yaml(name: str, text: str) -> Any:
+def _parse_yaml(name: str) -> Any:
+    with _open(name) as stream:
+        text = stream.read()
     # The parser in C is ten times as fast, and not in every build of PyYAML.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:

@@ -13,6 +13,12 @@ from mitosis_common.processes import OutputTail, signal_group
 
 _LOG_TAIL_BYTES = 4096
 
+# These win over a configuration file: meant for other processes, they would lead ours elsewhere, or are none of their
+# business.
+_NOT_INHERITED = frozenset(
+    {"COORDINATOR_URL", "DATABASE_URL", "MANAGER_TOKEN_FILE", "MITOSIS_ADDRESS", "MITOSIS_CONNECTION", "MITOSIS_TOKEN"}
+)
+
 
 class Child:
     """A program that is started again and again under one name, one process at a time."""
@@ -44,6 +50,7 @@ class Child:
                 stdout=descriptor,
                 stderr=descriptor,
                 process_group=0,
+                env={name: value for name, value in os.environ.items() if name not in _NOT_INHERITED},
             )
         finally:
             os.close(descriptor)
