@@ -127,7 +127,6 @@ def spawn(
     cwd: Path | str | None,
     stdin: bytes | None = None,
     before_stdin: Callable[[int], None] | None = None,
-    preexec: Callable[[], None] | None = None,
     tail_bytes: int,
 ) -> Child:
     """Starts a process in a session of its own, with standard output and error in one pipe.
@@ -145,7 +144,6 @@ def spawn(
             stdout=write_end,
             stderr=write_end,
             start_new_session=True,
-            preexec_fn=preexec,
         )
     except BaseException:
         os.close(read_end)

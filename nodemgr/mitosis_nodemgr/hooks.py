@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from typing import Any
 
 from mitosis.v1 import hook_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
-from mitosis_common.processes import DEFAULT_TAIL_BYTES, describe_exit, set_parent_death_signal
+from mitosis_common.processes import DEFAULT_TAIL_BYTES, describe_exit
+from mitosis_nodemgr import bound_exec
 from mitosis_nodemgr.child import Child, ProcessId, spawn
 from mitosis_nodemgr.task_book import timestamp
 
@@ -98,12 +100,11 @@ class Hook:
     def _start(self) -> Child:
         spec = self._spec
         argv = ["/bin/sh", "-c", spec.command] if spec.command else list(spec.args)
-        manager = os.getpid()
+        # -I and -S: the hook's own PYTHONPATH is for the hook, and site-packages would only cost time.
         child = spawn(
-            argv,
+            [sys.executable, "-I", "-S", bound_exec.__file__, str(os.getpid()), *argv],
             env={**self._context.environment, **spec.envs, **self._context.variables(self._type)},
             cwd=spec.working_directory or None,
-            preexec=lambda: set_parent_death_signal(parent_pid=manager),
             tail_bytes=DEFAULT_TAIL_BYTES,
         )
         self._on_start(child.id)

@@ -411,7 +411,7 @@ def _grace_ended(state: ManagerState, event: ev.GraceEnded) -> Step:
 @_when(ev.PatienceEnded, Stage.FINISHING, Stage.GONE)
 def _patience_ended(state: ManagerState, event: ev.PatienceEnded) -> Step:
     # The coordinator takes back what it did not hear of; those tasks run once more elsewhere.
-    return _leave(state)
+    return _leave(state) if state.leaving else Step(state)
 
 
 @_when(ev.StopRequested, ALIVE, Stage.GONE)

@@ -35,7 +35,7 @@ class ReportPump:
 
     def keys(self) -> list[Key]:
         """Returns task and attempt of every report that is not acknowledged."""
-        return self._ledger.keys()
+        return self._ledger.attempts()
 
     def add(self, reports: Sequence[stream.TaskReport]) -> None:
         """Takes reports over, and sends them when it is time."""

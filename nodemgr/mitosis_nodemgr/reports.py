@@ -96,7 +96,7 @@ class ReportLedger:
         """Returns the batches to send again on a new stream, in order."""
         return [batch.message for batch in self._sent]
 
-    def keys(self) -> list[Key]:
+    def attempts(self) -> list[Key]:
         """Returns task and attempt of every report that is kept."""
         sent = [_key(report) for batch in self._sent for report in batch.message.reports]
         return sent + [_key(report) for report, _ in self._waiting]

@@ -8,17 +8,17 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from mitosis.v1 import hook_pb2, suite_pb2, task_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
-from tests.unit.nodemgr.fake_coordinator import FakeCoordinator
+from tests.unit.nodemgr.fake_coordinator import FakeCoordinator, fake_coordinator
 
 HANDLERS = """
-import ctypes, os, time
+import ctypes, signal, time
 
 def nothing(payload):
     return None
@@ -28,6 +28,10 @@ def nap(payload):
 
 def crash(payload):
     ctypes.string_at(0)
+
+def stuck(payload):
+    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 30))
+    ctypes.PyDLL(None).sleep(1000)
 """
 
 
@@ -87,16 +91,17 @@ class ManagerProcess:
         assert list((self.place / "data").iterdir()) == []
 
 
+Start = Callable[..., Awaitable[ManagerProcess]]
+
+
 @pytest.fixture
 async def coordinator() -> AsyncIterator[FakeCoordinator]:
-    async with FakeCoordinator() as fake:
+    async with fake_coordinator() as fake:
         yield fake
 
 
 @pytest.fixture
-async def start(
-    coordinator: FakeCoordinator, tmp_path: Path
-) -> AsyncIterator[Callable[..., "asyncio.Future[ManagerProcess]"]]:
+async def start(coordinator: FakeCoordinator, tmp_path: Path) -> AsyncIterator[Start]:
     started: list[ManagerProcess] = []
 
     async def begin(**settings: object) -> ManagerProcess:
@@ -106,12 +111,24 @@ async def start(
         await coordinator.until(lambda: coordinator.attaches)
         return manager
 
-    yield begin  # type: ignore[misc]
+    yield begin
     for manager in started:
         if manager.process is not None and manager.process.returncode is None:
             manager.process.kill()
             await manager.process.wait()
         print(manager.log())
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def suite(place: Path, assignment_id: int = 1, **fields: object) -> stream.SuiteAssigned:
@@ -136,7 +153,7 @@ def ids(count: int) -> list[str]:
 
 
 async def test_two_thousand_tasks_survive_the_death_of_a_worker(
-    coordinator: FakeCoordinator, start: Callable[..., "asyncio.Future[ManagerProcess]"], tmp_path: Path
+    coordinator: FakeCoordinator, start: Start, tmp_path: Path
 ) -> None:
     manager = await start()
     coordinator.assign(
@@ -168,3 +185,190 @@ async def test_two_thousand_tasks_survive_the_death_of_a_worker(
     assert await manager.ended() == 0
     assert coordinator.messages("goodbye")
     manager.assert_nothing_is_left()
+
+
+async def executing(coordinator: FakeCoordinator, place: Path, **fields: object) -> None:
+    coordinator.assign(suite(place, **fields))  # type: ignore[arg-type]
+    await coordinator.until(lambda: coordinator.messages("task_credit"))
+
+
+async def test_a_signal_in_the_middle_of_a_suite_returns_what_has_not_started(
+    coordinator: FakeCoordinator, start: Start, tmp_path: Path
+) -> None:
+    manager = await start(drain_grace_seconds=0.5)
+    cleanup = hook_pb2.EnvHookSpec(command=f"touch {tmp_path}/cleaned")
+    await executing(coordinator, tmp_path, env_cleanup=cleanup)
+    names = ids(6)
+    specs = [handler("nap", "0.4")] + [handler("nap", "1000")] * 5
+    coordinator.submit(list(zip(names, specs, strict=True)))
+    await coordinator.until(lambda: len(coordinator.messages("tasks_started")) and coordinator.reports)
+
+    manager.signal(signal.SIGTERM)
+    assert await manager.ended() == 0
+    finished = coordinator.messages("suite_finished")
+    assert [message.reason for message in finished] == [stream.FINISH_REASON_DRAINED]
+    sent = {(name, 1) for name in names} - {(task.task_uuid, 1) for task in coordinator.tasks}
+    assert {*coordinator.reports, *coordinator.returned} == sent
+    assert set(coordinator.reports) == {(names[0], 1)}
+    assert (tmp_path / "cleaned").exists()
+    manager.assert_nothing_is_left()
+
+
+async def test_a_second_signal_ends_at_once_and_the_next_start_pays_what_is_owed(
+    coordinator: FakeCoordinator, start: Start, tmp_path: Path
+) -> None:
+    manager = await start(drain_grace_seconds=100)
+    cleanup = hook_pb2.EnvHookSpec(command=f"touch {tmp_path}/cleaned")
+    await executing(coordinator, tmp_path, env_cleanup=cleanup)
+    coordinator.submit([(name, handler("nap", "1000")) for name in ids(2)])
+    await coordinator.until(lambda: coordinator.messages("tasks_started"))
+    manager.signal(signal.SIGTERM)
+    await asyncio.sleep(0.3)
+    manager.signal(signal.SIGINT)
+    assert await manager.ended(5) == 0
+    assert manager.workers() == []
+    assert not (tmp_path / "cleaned").exists()
+
+    again = await start()
+    await coordinator.until(lambda: len(coordinator.attaches) == 2)
+    assert coordinator.attaches[1].assignment_id == 0
+    assert (tmp_path / "cleaned").exists()
+    again.signal(signal.SIGTERM)
+    assert await again.ended() == 0
+    again.assert_nothing_is_left()
+
+
+async def test_a_killed_manager_is_cleaned_up_after_by_the_next_one(
+    coordinator: FakeCoordinator, start: Start, tmp_path: Path
+) -> None:
+    manager = await start()
+    coordinator.assign(
+        suite(
+            tmp_path,
+            # A daemon in a session of its own: nothing but the mark in its environment tells whose it is.
+            env_preparation=hook_pb2.EnvHookSpec(command=f"setsid sleep 1000 & echo $! > {tmp_path}/daemon"),
+            env_cleanup=hook_pb2.EnvHookSpec(command=f"touch {tmp_path}/cleaned"),
+        )
+    )
+    await coordinator.until(lambda: coordinator.messages("task_credit"))
+    shell = task_pb2.TaskSpec(command=f"echo $$ > {tmp_path}/task; sleep 1000")
+    coordinator.submit([(ids(1)[0], shell)])
+    await coordinator.until(lambda: (tmp_path / "task").exists() and (tmp_path / "task").read_text())
+    daemon = int((tmp_path / "daemon").read_text())
+    manager.signal(signal.SIGKILL)
+    await manager.ended()
+
+    again = await start()
+    await coordinator.until(lambda: len(coordinator.attaches) == 2)
+    assert (tmp_path / "cleaned").exists()
+    for pid in (daemon, int((tmp_path / "task").read_text())):
+        assert not runs(pid)
+    again.signal(signal.SIGTERM)
+    assert await again.ended() == 0
+    again.assert_nothing_is_left()
+
+
+async def test_tasks_that_end_badly_say_why(coordinator: FakeCoordinator, start: Start, tmp_path: Path) -> None:
+    manager = await start()
+    await executing(coordinator, tmp_path)
+    crash, stuck, cancelled, fine = ids(4)
+    coordinator.submit(
+        [
+            (crash, handler("crash")),
+            # The worker cannot interrupt this: the manager has to.
+            (stuck, handler("stuck", timeout_seconds=0.2)),
+            (fine, handler("nothing")),
+        ]
+    )
+    await coordinator.until(lambda: len(coordinator.reports) == 3, 20)
+    died = coordinator.reports[crash, 1][0]
+    assert died.outcome == stream.TASK_OUTCOME_WORKER_DIED
+    assert list(died.worker_deaths) == ["killed by SIGSEGV"] * 2
+    assert coordinator.reports[stuck, 1][0].outcome == stream.TASK_OUTCOME_TIMED_OUT
+    assert coordinator.reports[fine, 1][0].outcome == stream.TASK_OUTCOME_COMPLETED
+
+    coordinator.submit([(cancelled, handler("nap", "1000"))])
+    await coordinator.until(
+        lambda: any(s.starts[0].task_uuid == cancelled for s in coordinator.messages("tasks_started"))
+    )
+    attempt = stream.TaskAttempt(task_uuid=cancelled, attempt=1)
+    coordinator.send(cancel_tasks=stream.CancelTasks(assignment_id=1, tasks=[attempt]))
+    await coordinator.until(lambda: (cancelled, 1) in coordinator.reports)
+    assert coordinator.reports[cancelled, 1][0].outcome == stream.TASK_OUTCOME_CANCELLED
+    manager.signal(signal.SIGTERM)
+    assert await manager.ended() == 0
+    manager.assert_nothing_is_left()
+
+
+async def test_a_cancelled_suite_stops_its_tasks(coordinator: FakeCoordinator, start: Start, tmp_path: Path) -> None:
+    manager = await start()
+    await executing(coordinator, tmp_path)
+    names = ids(4)
+    coordinator.submit([(name, handler("nap", "1000")) for name in names])
+    await coordinator.until(lambda: coordinator.messages("tasks_started"))
+    coordinator.send(cancel_suite=stream.CancelSuite(assignment_id=1, cancel_running_tasks=True))
+    await coordinator.until(lambda: coordinator.messages("suite_finished"))
+    assert coordinator.messages("suite_finished")[0].reason == stream.FINISH_REASON_CANCELLED
+    assert {reports[0].outcome for reports in coordinator.reports.values()} == {stream.TASK_OUTCOME_CANCELLED}
+    assert len(coordinator.reports) == 4
+    manager.signal(signal.SIGTERM)
+    assert await manager.ended() == 0
+    manager.assert_nothing_is_left()
+
+
+async def test_work_goes_on_without_a_stream(coordinator: FakeCoordinator, start: Start, tmp_path: Path) -> None:
+    manager = await start()
+    await executing(coordinator, tmp_path)
+    coordinator.acknowledge = False
+    first, second = ids(2)
+    coordinator.submit([(first, handler("nothing")), (second, handler("nap", "1.0"))])
+    await coordinator.until(lambda: coordinator.reports)
+    coordinator.drop()
+    coordinator.acknowledge = True
+    await coordinator.until(lambda: len(coordinator.attaches) == 2)
+    held = {(task.task_uuid, task.attempt) for task in coordinator.attaches[1].held_tasks}
+    assert held == {(first, 1), (second, 1)}
+    assert coordinator.attaches[1].session_uuid == coordinator.attaches[0].session_uuid
+    await coordinator.until(lambda: len(coordinator.reports) == 2)
+    sequences = [message.sequence for message in coordinator.messages("task_reports")]
+    assert sequences[:2] == [1, 1]
+    third = ids(1)[0]
+    coordinator.submit([(third, handler("nothing"))])
+    await coordinator.until(lambda: (third, 1) in coordinator.reports)
+    manager.signal(signal.SIGTERM)
+    assert await manager.ended() == 0
+    manager.assert_nothing_is_left()
+
+
+async def test_what_the_coordinator_gave_away_is_dropped(
+    coordinator: FakeCoordinator, start: Start, tmp_path: Path
+) -> None:
+    manager = await start()
+    await executing(coordinator, tmp_path, env_cleanup=hook_pb2.EnvHookSpec(command=f"touch {tmp_path}/cleaned"))
+    coordinator.submit([(name, handler("nap", "1000")) for name in ids(2)])
+    await coordinator.until(lambda: coordinator.messages("tasks_started"))
+    coordinator.live.clear()
+    coordinator.said.clear()
+    coordinator.drop()
+    await coordinator.until(lambda: coordinator.messages("state_changed"))
+    assert [message.WhichOneof("message") for message in coordinator.said] == ["state_changed"]
+    assert (tmp_path / "cleaned").exists()
+    assert manager.workers() == []
+    manager.signal(signal.SIGTERM)
+    assert await manager.ended() == 0
+    manager.assert_nothing_is_left()
+
+
+async def test_an_idle_manager_costs_next_to_nothing(
+    coordinator: FakeCoordinator, start: Start, tmp_path: Path
+) -> None:
+    manager = await start()
+    await executing(coordinator, tmp_path)
+    coordinator.submit([(name, handler("nothing")) for name in ids(10)])
+    await coordinator.until(lambda: len(coordinator.reports) == 10)
+    await asyncio.sleep(1.0)
+    assert manager.process is not None
+    pids = [manager.process.pid, *manager.workers()]
+    before = sum(map(cpu_seconds, pids))
+    await asyncio.sleep(2.0)
+    assert (sum(map(cpu_seconds, pids)) - before) / 2.0 < 0.03

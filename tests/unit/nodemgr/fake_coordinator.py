@@ -184,6 +184,11 @@ class FakeCoordinator(manager_service_pb2_grpc.ManagerServiceServicer):
         self.send(task_batch=stream.TaskBatch(assignment_id=self._assignment, tasks=batch))
 
 
+def fake_coordinator() -> FakeCoordinator:
+    # The calls that no manager makes stay as grpc's base class has them: unimplemented.
+    return FakeCoordinator()  # type: ignore[abstract]
+
+
 def _status(code: grpc.StatusCode, reason: str, message: str) -> Any:
     detail = any_pb2.Any()
     detail.Pack(error_details_pb2.ErrorInfo(domain="mitosis", reason=reason))
