@@ -64,6 +64,8 @@ class IpcServer:
         self._stopping = False
         self._commands: deque[Callable[[_Serving], None]] = deque()
         self._wake_requested = False
+        # Set by whoever has something for the IPC thread, cleared by that thread before it looks.
+        self._notified = False
         self._notifier: Any = None
 
     def start(self) -> None:
@@ -103,9 +105,8 @@ class IpcServer:
 
     def wake(self) -> None:
         """Have the parked requests looked at again soon. Cheap: calls before that happens are one."""
-        if not self._wake_requested:
-            self._wake_requested = True
-            self._notify()
+        self._wake_requested = True
+        self._notify()
 
     def control(self, order: worker_ipc_pb2.WorkerControl) -> None:
         """Send an order to the worker it names, or with index -1 to all."""
@@ -133,7 +134,8 @@ class IpcServer:
 
     def _notify(self) -> None:
         notifier = self._notifier
-        if notifier is not None:
+        if notifier is not None and not self._notified:
+            self._notified = True
             notifier.notify()
 
     def _run(self, handover: "list[_Serving]") -> None:
@@ -141,7 +143,9 @@ class IpcServer:
         try:
             while not self._stopping:
                 serving.wait()
-                while self._commands:
+                self._notified = False
+                # Not until there are none: whoever gives orders without end must not keep the workers waiting.
+                for _ in range(len(self._commands)):
                     self._commands.popleft()(serving)
                 serving.receive()
                 # Cleared before looking: a wake that comes while we look asks for another look.

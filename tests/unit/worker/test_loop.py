@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -57,8 +57,8 @@ class FakeComm:
     def _deliver(self, how: str, reports: Sequence[Report]) -> None:
         self.delivered += [(how, report, time.monotonic()) for report in reports]
 
-    def order(self, **fields: object) -> None:
-        self._orders.append(worker_ipc_pb2.WorkerControl(**fields))  # type: ignore[arg-type]
+    def order(self, *orders: worker_ipc_pb2.WorkerControl) -> None:
+        self._orders += orders
         self._wake.set()
 
     def orders(self, timeout: float) -> list[worker_ipc_pb2.WorkerControl]:
@@ -88,13 +88,13 @@ class Harness:
         self.comm = FakeComm([])
 
     def run(
-        self, *batches: Sequence[Task], after: float = 0.0, then: object = None, wait: bool = False
+        self, *batches: Sequence[Task], after: float = 0.0, then: Callable[[], None] | None = None, wait: bool = False
     ) -> list[Report]:
         """Run the loop on some batches; `then` is called `after` seconds."""
         self.comm = FakeComm(batches)
         self.comm.wait_when_empty = wait
         self.loop = WorkerLoop(self.comm, self.commands, self.handlers, self.marker, self.defaults)
-        timer = threading.Timer(after, then) if callable(then) else None
+        timer = threading.Timer(after, then) if then is not None else None
         if timer is not None:
             timer.start()
         self.loop.run()
@@ -130,9 +130,9 @@ def command(uuid: str, line: str) -> Task:
     return Task(task_uuid=uuid, attempt=2, task_spec=task_pb2.TaskSpec(command=line).SerializeToString())
 
 
-def cancel(uuid: str) -> dict[str, object]:
+def cancel(uuid: str) -> worker_ipc_pb2.WorkerControl:
     order = worker_ipc_pb2.WorkerControl.CancelTask(task_uuid=uuid, attempt=1)
-    return {"worker_index": 0, "cancel_task": order}
+    return worker_ipc_pb2.WorkerControl(cancel_task=order)
 
 
 def test_reports_travel_with_the_next_fetch_in_order(harness: Harness) -> None:
@@ -177,22 +177,22 @@ def test_cancel_stops_the_task_that_runs_and_no_other(harness: Harness, running:
     reports = harness.run(
         [running, task("b")],
         after=0.2,
-        then=lambda: (harness.comm.order(**cancel("a")), harness.comm.order(**cancel("x"))),
+        then=lambda: harness.comm.order(cancel("a"), cancel("x")),
     )
     assert [report.outcome for report in reports] == [CANCELLED, COMPLETED]
 
 
 def test_cancel_skips_a_task_that_is_still_to_come(harness: Harness) -> None:
     reports = harness.run(
-        [task("a", "sleep", "0.4"), task("b")], after=0.1, then=lambda: harness.comm.order(**cancel("b"))
+        [task("a", "sleep", "0.4"), task("b")], after=0.1, then=lambda: harness.comm.order(cancel("b"))
     )
     assert [report.outcome for report in reports] == [COMPLETED, CANCELLED]
     assert reports[1].result.error == "cancelled before it started"
 
 
 def test_leave_finishes_the_current_task_and_leaves_the_others_out(harness: Harness) -> None:
-    order = {"worker_index": -1, "leave": worker_ipc_pb2.WorkerControl.Leave()}
-    reports = harness.run([task("a", "sleep", "0.4"), task("b")], after=0.1, then=lambda: harness.comm.order(**order))
+    order = worker_ipc_pb2.WorkerControl(worker_index=-1, leave=worker_ipc_pb2.WorkerControl.Leave())
+    reports = harness.run([task("a", "sleep", "0.4"), task("b")], after=0.1, then=lambda: harness.comm.order(order))
     assert [report.task_uuid for report in reports] == ["a"]
 
 
