@@ -11,7 +11,7 @@ from importlib import metadata
 
 import structlog
 
-from mitosis.v1 import hook_pb2, manager_pb2
+from mitosis.v1 import manager_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis_nodemgr import events as ev
 from mitosis_nodemgr import instructions as do
@@ -19,12 +19,14 @@ from mitosis_nodemgr.binding import BindingRefusedError
 from mitosis_nodemgr.child import ProcessId
 from mitosis_nodemgr.defaults import merge
 from mitosis_nodemgr.environment import Environment, reap_after_worker, reap_everything
-from mitosis_nodemgr.hooks import Hook, failed_preparation
-from mitosis_nodemgr.intents import Intent, IntentStore
-from mitosis_nodemgr.machine import ManagerState, handle
+from mitosis_nodemgr.hooks import failed_preparation
+from mitosis_nodemgr.intents import IntentStore
+from mitosis_nodemgr.machine import handle
+from mitosis_nodemgr.obligations import Obligations
 from mitosis_nodemgr.owned import Owned
 from mitosis_nodemgr.pump import ReportPump
 from mitosis_nodemgr.session import Session
+from mitosis_nodemgr.states import ManagerState
 from mitosis_nodemgr.suite_run import SuiteRun
 from mitosis_nodemgr.task_book import Counters, timestamp
 from mitosis_nodemgr.token import Token
@@ -46,7 +48,7 @@ class Driver:
     def __init__(self, environment: Environment, token: Token, intents: IntentStore) -> None:
         self._env = environment
         self._config = environment.config.manager
-        self._intents = intents
+        self._owed = Obligations(environment, intents)
         self._loop = asyncio.get_running_loop()
         self._state = ManagerState()
         self._events: deque[ev.Event] = deque()
@@ -58,8 +60,6 @@ class Driver:
         self._owned = Owned(self.fail)
         self._over: asyncio.Future[int] = self._loop.create_future()
         self._manager_uuid = ""
-        self._intent: Intent | None = None
-        self._hook: Hook | None = None
         self._run: SuiteRun | None = None
         self._awaits_reports = False
         self._heartbeat_seconds = 30.0
@@ -215,8 +215,7 @@ class Driver:
             case do.RunPreparation():
                 self._owned.start(self._prepare(), "preparation hook")
             case do.StopPreparation():
-                if self._hook is not None:
-                    self._hook.stop()
+                self._owed.stop_hook()
             case do.StartWorkers():
                 self._start_workers()
             case do.GrantCredit():
@@ -235,7 +234,7 @@ class Driver:
             case do.RunCleanup():
                 self._owned.start(self._clean_up(), "cleanup hook")
             case do.EraseIntent():
-                self._erase()
+                self._owed.erase()
             case do.AwaitReports():
                 self._awaits_reports = True
                 self._check_reports()
@@ -248,60 +247,19 @@ class Driver:
                 self._leave(exit_code, reason)
 
     async def _record(self, suite: stream.SuiteAssigned) -> None:
-        intent = Intent(
-            suite=suite,
-            manager_uuid=self._manager_uuid,
-            mark=self._env.mark,
-            ipc_domain=self._env.domain(self._manager_uuid).prefix,
-        )
-        try:
-            self._env.bind(suite, suite.worker_count)
-            await asyncio.to_thread(self._intents.write, intent)
-        except (BindingRefusedError, OSError) as error:
-            _log.error("suite refused", suite=suite.suite_uuid, problem=str(error))
-            self.post(ev.SuiteRefused(failed_preparation(suite.assignment_id, str(error))))
-        else:
-            self._intent = intent
-            self.post(ev.IntentRecorded())
+        refusal = await self._owed.record(suite, self._manager_uuid)
+        self.post(ev.IntentRecorded() if refusal is None else ev.SuiteRefused(refusal))
 
     async def _prepare(self) -> None:
-        report = await self._run_hook(hook_pb2.HOOK_TYPE_PREPARATION)
-        self.post(ev.PreparationEnded(report))
+        self.post(ev.PreparationEnded(await self._owed.prepare()))
 
     async def _clean_up(self) -> None:
         self._end_run()
-        report = None
-        if self._intent is not None and self._intent.suite.HasField("env_cleanup"):
-            report = await self._run_hook(hook_pb2.HOOK_TYPE_CLEANUP)
-        # Services that the preparation started were for the suite, and the cleanup may have needed them: now they go.
-        killed = reap_everything()
-        if killed:
-            _log.info("processes left by the suite were killed", count=killed)
-        self._erase()
-        self.post(ev.CleanupEnded(report))
-
-    async def _run_hook(self, hook_type: hook_pb2.HookType) -> stream.HookReport:
-        assert self._intent is not None
-        suite = self._intent.suite
-        spec = suite.env_preparation if hook_type == hook_pb2.HOOK_TYPE_PREPARATION else suite.env_cleanup
-        hook = Hook(spec, hook_type, self._env.hook_context(suite, self._intent.manager_uuid), self.process_started)
-        self._hook = hook
-        try:
-            report = await hook.run()
-        finally:
-            self._hook = None
-        _log.info(
-            "hook ended",
-            hook=hook_pb2.HookType.Name(hook_type),
-            result=hook_pb2.HookResult.Name(report.result),
-            error=report.error,
-            seconds=round(report.duration_seconds, 3),
-        )
-        return report
+        self.post(ev.CleanupEnded(await self._owed.clean_up()))
 
     def _start_workers(self) -> None:
-        assert self._intent is not None
-        suite = self._intent.suite
+        suite = self._state.suite
+        assert suite is not None
         try:
             self._run = SuiteRun(
                 assignment=suite,
@@ -319,8 +277,10 @@ class Driver:
                 owner=self,
             )
             self._run.start()
-        except (BindingRefusedError, OSError, RuntimeError) as error:
-            self.workers_failed(f"workers could not be started: {error}", "")
+        # iceoryx2 has an error class for each step and none above them all. Whatever it is, the suite cannot run here.
+        except Exception as error:
+            _log.exception("workers could not be started")
+            self.workers_failed(f"workers could not be started: {str(error) or type(error).__name__}", "")
 
     def _with_run(self, act: Callable[[SuiteRun], None]) -> None:
         if self._run is None:
@@ -339,9 +299,7 @@ class Driver:
 
     def process_started(self, process: ProcessId) -> None:
         """Puts a worker or hook on record, so that the next manager finds it if this one is killed."""
-        if self._intent is not None:
-            self._intent.processes = {known for known in self._intent.processes if known.exists()} | {process}
-            self._intents.write(self._intent, durable=False)
+        self._owed.process_started(process)
 
     def workers_gone(self) -> None:
         """Goes on to the cleanup."""
@@ -370,10 +328,6 @@ class Driver:
             self._restarts_before += self._run.restarts
             self._run.close()
             self._run = None
-
-    def _erase(self) -> None:
-        self._intents.erase()
-        self._intent = None
 
     def _check_reports(self) -> None:
         if self._awaits_reports and not len(self._pump):

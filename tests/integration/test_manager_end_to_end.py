@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -372,3 +373,83 @@ async def test_an_idle_manager_costs_next_to_nothing(
     before = sum(map(cpu_seconds, pids))
     await asyncio.sleep(2.0)
     assert (sum(map(cpu_seconds, pids)) - before) / 2.0 < 0.03
+
+
+async def test_a_suite_that_cannot_be_prepared_says_why(
+    coordinator: FakeCoordinator, start: Start, tmp_path: Path
+) -> None:
+    manager = await start()
+    cleanup = hook_pb2.EnvHookSpec(command=f"echo x >> {tmp_path}/cleaned")
+    failing = suite(tmp_path, 1, env_preparation=hook_pb2.EnvHookSpec(command="exit 3"), env_cleanup=cleanup)
+    nowhere = suite(tmp_path, 2, env_cleanup=cleanup)
+    nowhere.task_defaults.working_directory = "/no/such/place"
+    crowded = suite(tmp_path, 3, env_cleanup=cleanup)
+    crowded.worker_schedule.cpu_binding = suite_pb2.CPU_BINDING_EXCLUSIVE
+    crowded.worker_schedule.cores.append(min(os.sched_getaffinity(0)))
+    for number, refused in enumerate((failing, nowhere, crowded), start=1):
+        coordinator.assign(refused)
+        await coordinator.until(partial(has_finished, coordinator, number))
+    assert {message.reason for message in coordinator.messages("suite_finished")} == {
+        stream.FINISH_REASON_PREPARATION_FAILED
+    }
+    errors = [report.error for report in coordinator.messages("hook_report") if report.error]
+    assert errors[0] == "exit code 3"
+    assert "/no/such/place" in errors[1]
+    assert "cpu_binding Exclusive needs a core for each of 2 workers" in errors[2]
+    assert (tmp_path / "cleaned").read_text() == "x\nx\n", "the third one was refused before anything ran"
+    manager.signal(signal.SIGTERM)
+    assert await manager.ended() == 0
+    manager.assert_nothing_is_left()
+
+
+async def test_the_number_of_workers_follows_the_coordinator(
+    coordinator: FakeCoordinator, start: Start, tmp_path: Path
+) -> None:
+    manager = await start()
+    await executing(coordinator, tmp_path)
+    names = ids(8)
+    coordinator.submit([(name, handler("nap", "1000")) for name in names])
+    await coordinator.until(lambda: len(started_tasks(coordinator)) == 2)
+    coordinator.send(config_update=stream.ConfigUpdate(assignment_id=1, worker_count=3))
+    await coordinator.until(lambda: len(started_tasks(coordinator)) == 3)
+    coordinator.send(recall_tasks=stream.RecallTasks(assignment_id=1, all_unstarted=True))
+    await coordinator.until(lambda: coordinator.returned)
+    assert not set(coordinator.returned) & started_tasks(coordinator)
+    coordinator.send(config_update=stream.ConfigUpdate(assignment_id=1, worker_count=1))
+    running = [stream.TaskAttempt(task_uuid=uuid, attempt=1) for uuid, _ in started_tasks(coordinator)]
+    coordinator.send(cancel_tasks=stream.CancelTasks(assignment_id=1, tasks=running))
+    await coordinator.until(lambda: len(manager.workers()) == 1)
+    coordinator.send(shutdown=stream.Shutdown(graceful=False, reason="test"))
+    assert await manager.ended() == 0
+    manager.assert_nothing_is_left()
+
+
+def has_finished(coordinator: FakeCoordinator, suites: int) -> bool:
+    return len(coordinator.messages("suite_finished")) == suites
+
+
+def started_tasks(coordinator: FakeCoordinator) -> set[tuple[str, int]]:
+    return {(s.task_uuid, s.attempt) for message in coordinator.messages("tasks_started") for s in message.starts}
+
+
+async def test_one_manager_per_machine_and_none_without_its_parent(
+    coordinator: FakeCoordinator, start: Start, tmp_path: Path
+) -> None:
+    manager = await start()
+    command = [sys.executable, "-m", "mitosis_nodemgr", "--config", str(tmp_path / "manager.yaml")]
+    second = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    _, errors = await asyncio.wait_for(second.communicate(), 10)
+    assert second.returncode == 1
+    assert manager.process is not None
+    assert f"is held by process {manager.process.pid}" in errors.decode()
+    manager.signal(signal.SIGTERM)
+    assert await manager.ended() == 0
+
+    shell = f"{' '.join(command)} --die-with-parent 2>> {tmp_path}/log & echo $! > {tmp_path}/pid; wait"
+    parent = await asyncio.create_subprocess_exec("/bin/sh", "-c", shell)
+    await coordinator.until(lambda: manager.log().count("verdict=") == 2)
+    parent.kill()
+    await parent.wait()
+    await coordinator.until(lambda: not runs(int((tmp_path / "pid").read_text())))
+    assert len(coordinator.messages("goodbye")) == 2
+    manager.assert_nothing_is_left()

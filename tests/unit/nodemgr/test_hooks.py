@@ -48,6 +48,15 @@ async def written(path: Path) -> None:
     pytest.fail(f"{path} was not written")
 
 
+async def vanished(path: Path) -> None:
+    """Waits for a process that was sent SIGKILL, which the kernel delivers in its own time."""
+    for _ in range(300):
+        if gone(path):
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("it is still there")
+
+
 async def test_a_hook_knows_what_it_is_run_for(tmp_path: Path) -> None:
     started: list[ProcessId] = []
     spec = hook_pb2.EnvHookSpec(
@@ -91,8 +100,8 @@ async def test_a_hook_that_hangs_is_killed_with_its_group(tmp_path: Path) -> Non
     assert report.result == hook_pb2.HOOK_RESULT_TIMEOUT
     assert report.error == "ran longer than 0.3 s"
     assert report.output_tail.startswith("working\n")
-    assert 0.6 <= report.duration_seconds < 3
-    assert gone(tmp_path / "child")
+    assert 0.6 <= report.duration_seconds < 10
+    await vanished(tmp_path / "child")
 
 
 async def test_a_stopped_hook_is_cancelled(tmp_path: Path) -> None:
@@ -102,7 +111,7 @@ async def test_a_stopped_hook_is_cancelled(tmp_path: Path) -> None:
     hook.stop()
     report = await running
     assert report.result == hook_pb2.HOOK_RESULT_CANCELLED
-    assert gone(tmp_path / "child")
+    await vanished(tmp_path / "child")
 
 
 async def test_a_manager_that_ends_takes_its_hook_along(tmp_path: Path) -> None:
@@ -112,7 +121,7 @@ async def test_a_manager_that_ends_takes_its_hook_along(tmp_path: Path) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert gone(tmp_path / "child")
+    await vanished(tmp_path / "child")
 
 
 async def test_what_a_preparation_starts_lives_on_and_does_not_hold_it_up(tmp_path: Path) -> None:

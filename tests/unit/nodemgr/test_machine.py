@@ -13,7 +13,8 @@ from mitosis.v1 import hook_pb2, manager_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis_nodemgr import events as ev
 from mitosis_nodemgr import instructions as do
-from mitosis_nodemgr.machine import HOLDING, TABLE, ManagerState, Stage, Step, handle
+from mitosis_nodemgr.machine import TABLE, Step, handle
+from mitosis_nodemgr.states import HOLDING, ManagerState, Stage
 
 SUITE = stream.SuiteAssigned(assignment_id=7, env_preparation=hook_pb2.EnvHookSpec(command="true"))
 BARE_SUITE = stream.SuiteAssigned(assignment_id=7)
