@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,11 @@ class Layout:
         return self.root / CONNECTION_FILE
 
     @property
+    def ipc_prefix(self) -> str:
+        """What the shared memory of this directory's managers is called by."""
+        return f"mitosis_{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]}"
+
+    @property
     def logs(self) -> Path:
         """One file for each process."""
         return self.root / "logs"
@@ -86,7 +92,7 @@ class Layout:
 
     def manager(self, number: int) -> ManagerLayout:
         """Returns the files of manager `number`, counted from 1."""
-        return ManagerLayout(self.root / "managers" / str(number), f"local-{number}")
+        return ManagerLayout(self.root / "managers" / str(number), f"local-{number}", self.ipc_prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,7 @@ class ManagerLayout:
 
     root: Path
     name: str
+    ipc_prefix: str
 
     @property
     def config(self) -> Path:
@@ -141,5 +148,6 @@ def manager_config(manager: ManagerLayout, workers: int, http: str, grpc: str) -
             "drain_grace_seconds": MANAGER_DRAIN_SECONDS,
             "stop_grace_seconds": MANAGER_STOP_SECONDS,
         },
+        "ipc": {"service_prefix": manager.ipc_prefix},
         "logging": {"level": "info", "format": "console"},
     }
