@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from mitosis_client.specs import SuiteSpec
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 30
@@ -86,9 +88,14 @@ def mitosis_up(*, workers: int, managers: int = 1) -> Iterator[Mitosis]:
                 raise RuntimeError("mitosis up did not stop") from None
 
 
-def suite_spec(name: str) -> dict[str, object]:
+def suite_spec(name: str, auto_close_timeout_seconds: int = 180) -> SuiteSpec:
     """A suite whose workers find the measured handlers."""
-    return {"name": name, "group_name": "default", "task_defaults": {"working_directory": str(REPOSITORY)}}
+    return {
+        "name": name,
+        "group_name": "default",
+        "task_defaults": {"working_directory": str(REPOSITORY)},
+        "auto_close_timeout_seconds": auto_close_timeout_seconds,
+    }
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:

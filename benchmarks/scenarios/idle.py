@@ -49,7 +49,7 @@ def run() -> Report:
 
 async def _hold_a_suite(mitosis: Mitosis) -> None:
     async with AsyncClient(mitosis.address, token=mitosis.token) as client:
-        suite = await client.create_suite(suite_spec(NAME) | {"auto_close_timeout_seconds": 3600})
+        suite = await client.create_suite(suite_spec(NAME, auto_close_timeout_seconds=3600))
         await client.submit_many([{"handler": "benchmarks.tasks:noop"}] * 20, suite_uuid=suite.uuid)
         while (await client.get_suite(suite.uuid)).pending_tasks:
             await asyncio.sleep(0.05)

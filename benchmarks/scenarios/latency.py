@@ -11,6 +11,7 @@ import time
 
 from benchmarks.harness import Mitosis, Report, Row, median, mitosis_up, percentile, suite_spec
 from mitosis_client import AsyncClient
+from mitosis_client.specs import NewTask
 
 NAME = "latency"
 SAMPLES = 200
@@ -47,7 +48,7 @@ async def _measure(mitosis: Mitosis) -> tuple[list[float], list[float]]:
     starts, reads = [], []
     async with AsyncClient(mitosis.address, token=mitosis.token) as client:
         suite = await client.create_suite(suite_spec(NAME))
-        spec = {"handler": "benchmarks.tasks:noop", "payload": None}
+        spec: NewTask = {"handler": "benchmarks.tasks:noop", "payload": None}
         await client.submit_many([spec] * 20, suite_uuid=suite.uuid)
         while (await client.get_suite(suite.uuid)).pending_tasks:
             await asyncio.sleep(0.05)

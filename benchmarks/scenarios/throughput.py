@@ -13,6 +13,7 @@ import time
 from benchmarks.harness import Mitosis, Report, Row, median, mitosis_up, suite_spec
 from benchmarks.tasks import noop
 from mitosis_client import AsyncClient
+from mitosis_client.specs import NewTask
 
 NAME = "handler throughput"
 TASKS = 10_000
@@ -53,7 +54,7 @@ async def _suite(mitosis: Mitosis, count: int) -> tuple[float, float]:
     async with AsyncClient(mitosis.address, token=mitosis.token) as client:
         suite = await client.create_suite(suite_spec(NAME))
         started = time.perf_counter()
-        specs = ({"handler": "benchmarks.tasks:noop", "payload": index} for index in range(count))
+        specs = (NewTask(handler="benchmarks.tasks:noop", payload=index) for index in range(count))
         await client.submit_many(specs, suite_uuid=suite.uuid)
         submitted = time.perf_counter() - started
         await client.close_suite(suite.uuid)
