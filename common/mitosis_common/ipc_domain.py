@@ -1,7 +1,7 @@
 """One manager's corner of shared memory: its name, its services, and the removal of everything in it.
 
 Whatever a domain leaves anywhere on the machine is `/dev/shm/<prefix>*`: shared-memory segments, the directory with
-iceoryx2's own files, and the lock that says that the manager lives. docs/adr/0003-ipc-over-iceoryx2.md has the reasons.
+iceoryx2's own files, and the lock that says that the manager lives. docs/adr/0011-ipc-domain.md has the reasons.
 """
 
 import contextlib

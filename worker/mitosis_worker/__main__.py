@@ -55,6 +55,8 @@ def main() -> int:
         print(f"mitosis-worker: {error}", file=sys.__stderr__)
         return EXIT_HOLDER_GONE
     finally:
+        # What is written from here on is the worker's own, the traceback of an unexpected end among it.
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
         handlers.close()
         kill_orphans()
         comm.close()

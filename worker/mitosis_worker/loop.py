@@ -73,6 +73,7 @@ class WorkerLoop:
         self._marker = marker
         self._defaults = task_defaults
         self._leaving = False
+        self._failure: Exception | None = None
         self._handed = 0
         # Appended to by the main thread; its head is removed under the lock, by whoever has sent it.
         self._reports: list[worker_ipc_pb2.WorkerReport] = []
@@ -104,6 +105,8 @@ class WorkerLoop:
             self._leaving = True
             self._comm.nudge()
             control.join()
+        if self._failure is not None:
+            raise self._failure
 
     def _fetch(self) -> worker_ipc_pb2.WorkerResponse | None:
         with self._sending:
@@ -177,6 +180,10 @@ class WorkerLoop:
         except HolderGoneError:
             # The main thread finds out at its next fetch; until then nobody is there to give orders.
             return
+        except Exception as failure:
+            # Without this thread nothing could be cancelled: the worker ends after its task, and says why.
+            self._failure = failure
+            self.leave()
 
     def _obey(self, timeout: float) -> None:
         for order in self._comm.orders(timeout):

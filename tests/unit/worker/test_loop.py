@@ -222,3 +222,15 @@ def test_the_marker_counts_all_tasks_that_were_handed_over(harness: Harness, tmp
         harness.run([task("a"), Task(task_uuid="b")], [task("c"), task("d", "sleep", "0.4")], after=0.2, then=look)
         assert reader.read() is None
     assert seen == [4]
+
+
+def test_an_unexpected_end_of_the_thread_for_orders_ends_the_worker_loudly(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: FakeComm, _timeout: float) -> list[worker_ipc_pb2.WorkerControl]:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(FakeComm, "orders", broken)
+    with pytest.raises(ValueError, match="broken"):
+        harness.run([task("a", "sleep", "0.2")], wait=True)
+    assert [report.task_uuid for _, report, _ in harness.comm.delivered] == ["a"]
