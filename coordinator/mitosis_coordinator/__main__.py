@@ -43,7 +43,9 @@ def _main(arguments: Sequence[str] | None) -> int:
             print(problem, file=sys.stderr)
         return EXIT_MISCONFIGURED
     except (EmbeddedPostgresError, OSError, StorageUnavailable, ValueError) as error:
-        print(f"mitosis-coordinator: {error}", file=sys.stderr)
+        # libpq says why, and never shows a password.
+        cause = f": {error.__cause__}" if isinstance(error, StorageUnavailable) else ""
+        print(f"mitosis-coordinator: {error}{cause}", file=sys.stderr)
         return EXIT_FAILED
 
 

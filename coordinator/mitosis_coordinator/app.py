@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from mitosis_common import log as common_log
 from mitosis_coordinator.assembly import add_suites_and_managers
 from mitosis_coordinator.components import Components
 from mitosis_coordinator.config import CoordinatorConfig
-from mitosis_coordinator.domain.errors import InvalidToken
+from mitosis_coordinator.domain.errors import InvalidToken, StorageUnavailable
 from mitosis_coordinator.domain.principal import ManagerPrincipal
 from mitosis_coordinator.gateway.app import Discovery, HttpServer, build_http_app, build_metrics_app
 from mitosis_coordinator.metrics import RpcMetrics
@@ -45,6 +46,7 @@ from mitosis_coordinator.storage.pool import Database
 log = structlog.get_logger(__name__)
 
 VERSION = version("mitosis")
+_DATABASE_RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,10 @@ async def serving(config: CoordinatorConfig, passwords: Passwords | None = None)
     drain = Drain(config.server.shutdown_grace_seconds)
     background = BackgroundTasks()
     async with AsyncExitStack() as stack:
+        # Once more below, where it belongs: this one is for a start that does not get that far.
+        stack.push_async_callback(background.stop)
         conninfo = await _database_url(config, stack, drain, background)
-        await asyncio.to_thread(migrate_up, conninfo)
+        await _migrate(conninfo, config.database.connection_timeout_seconds)
         database = Database(
             conninfo,
             max_size=config.pool_size,
@@ -135,7 +139,7 @@ async def serving(config: CoordinatorConfig, passwords: Passwords | None = None)
         for name, work in components.background.items():
             background.start(name, work())
 
-        rpc_server, http_server, metrics_server = _listen(config, components)
+        rpc_server, http_server, metrics_server = _make_servers(config, components)
         for step, server in (("metrics", metrics_server), ("http", http_server)):
             if server is not None:
                 stack.push_async_callback(drain.step, step, server.stop)
@@ -239,7 +243,22 @@ async def _database_url(
     return postgres.url
 
 
-def _listen(config: CoordinatorConfig, components: Components) -> tuple[RpcServer, HttpServer, HttpServer | None]:
+async def _migrate(conninfo: str, patience_seconds: float) -> None:
+    """Bring the schema up to date, as soon as the database answers: the two may have been started together."""
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            await asyncio.to_thread(migrate_up, conninfo)
+        except StorageUnavailable as error:
+            if time.monotonic() >= deadline:
+                raise
+            log.info("waiting_for_database", cause=str(error.__cause__))
+            await asyncio.sleep(_DATABASE_RETRY_SECONDS)
+        else:
+            return
+
+
+def _make_servers(config: CoordinatorConfig, components: Components) -> tuple[RpcServer, HttpServer, HttpServer | None]:
     server = config.server
     rpc_server = RpcServer(
         components.services,

@@ -102,7 +102,8 @@ class Reaper:
             if await self._assignments.lost(manager_id, self._timeout_seconds):
                 session = self._registry.of_manager(manager_id)
                 if session is not None:
-                    session.replace()
+                    # A manager that is there after all attaches anew and is told what it lost.
+                    session.close()
 
 
 async def repeatedly(work: Callable[[], Awaitable[None]], seconds: float, name: str) -> None:

@@ -67,30 +67,37 @@ class HttpServer:
 
     Args:
         setting: the configuration key that the port came from, for the error.
-        port: 0 takes a free one; `self.port` tells which.
-
-    Raises:
-        ConfigError: the port is taken or not ours.
+        port: 0 takes a free one; `self.port` tells which, once it is started.
     """
 
     def __init__(self, app: web.Application, *, host: str, port: int, setting: str, reuse_port: bool = False) -> None:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            self._socket = socket.create_server((host, port), family=family, reuse_port=reuse_port)
-        except OSError as error:
-            raise ConfigError([f"{setting}: cannot listen on {_join(host, port)}: {error.strerror}"]) from error
-        self.port: int = self._socket.getsockname()[1]
+        self._host = host
+        self._setting = setting
+        self._reuse_port = reuse_port
+        self.port = port
 
     async def start(self) -> None:
-        """Serve."""
+        """Serve.
+
+        Raises:
+            ConfigError: the port is taken or not ours.
+        """
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        address = (self._host, self.port)
+        try:
+            listener = socket.create_server(address, family=family, reuse_port=self._reuse_port)
+        except OSError as error:
+            where = _join(*address)
+            raise ConfigError([f"{self._setting}: cannot listen on {where}: {error.strerror}"]) from error
+        self.port = listener.getsockname()[1]
         await self._runner.setup()
-        await web.SockSite(self._runner, self._socket).start()
+        # From here on the site owns the socket.
+        await web.SockSite(self._runner, listener).start()
 
     async def stop(self) -> None:
         """Close the port, and let requests being served end within two seconds."""
         await self._runner.cleanup()
-        self._socket.close()
 
 
 def _join(host: str, port: int) -> str:

@@ -122,7 +122,7 @@ class AssignmentService:
             if attachment.assignment is not None:
                 self._signals.tasks_ready(attachment.assignment.suite.id)
             if attachment.released_suite_id is not None:
-                self._after_end(attachment.released_suite_id, manager_id, "Restarted")
+                await self._after_end(attachment.released_suite_id, manager_id, "Restarted")
             self._signals.manager_changed(manager_id)
             return attachment
         raise RuntimeError(f"the assignment of manager {manager_id} changed {_ATTACH_TRIES} times while it attached")
@@ -226,7 +226,7 @@ class AssignmentService:
                 await self._end(connection, assignment_id, suite_id, reason, lost=None)
             await self._free_manager(connection, manager_id)
         if suite_id is not None:
-            self._after_end(suite_id, manager_id, reason)
+            await self._after_end(suite_id, manager_id, reason)
         self._signals.manager_changed(manager_id)
 
     async def left(self, manager_id: UUID) -> None:
@@ -237,7 +237,7 @@ class AssignmentService:
             await managers.set_state(connection, manager_id, ManagerState.OFFLINE, ManagerEvent.LEFT)
         log.info("manager_left", manager_uuid=str(manager_id))
         if suite_id is not None:
-            self._after_end(suite_id, manager_id, FinishReason.DRAINED)
+            await self._after_end(suite_id, manager_id, FinishReason.DRAINED)
 
     async def lost(self, manager_id: UUID, timeout_seconds: float) -> bool:
         """Take everything back from a manager that stayed away longer than the timeout; whether it did."""
@@ -253,7 +253,7 @@ class AssignmentService:
             await managers.set_state(connection, manager_id, ManagerState.OFFLINE, ManagerEvent.TIMED_OUT)
         log.warning("manager_lost", manager_uuid=str(manager_id), assignment_id=held.id if held else None)
         if held is not None:
-            self._after_end(held.task_suite_id, manager_id, "TimedOut")
+            await self._after_end(held.task_suite_id, manager_id, "TimedOut")
         return True
 
     async def _attach(
@@ -286,7 +286,9 @@ class AssignmentService:
             assignment = Assignment(held.id, suite, counts[manager_id][1])
         else:
             verdict = Verdict.ABORT if assignment_id else Verdict.IDLE
-            new_state = ManagerState.IDLE
+            # A broken environment is not mended by a new stream, only by a new process.
+            in_quarantine = manager.state == ManagerState.FAILED and not restarted
+            new_state = ManagerState.FAILED if in_quarantine else ManagerState.IDLE
             if held is not None:
                 lost = (manager_id, "its manager was restarted") if restarted else None
                 await self._end(connection, held.id, held.task_suite_id, "Restarted", lost=lost)
@@ -343,11 +345,15 @@ class AssignmentService:
             state = SUITE.after(suite.state, SuiteEvent.RELEASED)
             await suites.set_state(connection, suite_id, state, SuiteEvent.RELEASED)
 
-    def _after_end(self, suite_id: UUID, manager_id: UUID, reason: str) -> None:
+    async def _after_end(self, suite_id: UUID, manager_id: UUID, reason: str) -> None:
         log.info("suite_released", suite_uuid=str(suite_id), manager_uuid=str(manager_id), reason=str(reason))
         self._signals.suite_changed(suite_id)
         self._signals.tasks_ready(suite_id)
         self._signals.deadline_changed()
+        async with self._database.connection() as connection:
+            suite = await suites.get(connection, suite_id)
+            if suite is not None:
+                self._resize_others(await self._worker_counts(connection, suite), suite, manager_id)
 
     async def _free_manager(self, connection: Connection, manager_id: UUID) -> None:
         manager = await managers.lock(connection, manager_id)

@@ -190,6 +190,11 @@ class Session:
             )
         )
         self._begin(attachment, first.assignment_id)
+        if attachment.verdict is Verdict.RESUME:
+            # It may have gone further while it was away.
+            await self._persist(
+                lambda: self._assignments.follow(self.manager.manager_id, first.assignment_id, first.state)
+            )
         log.info(
             "manager_attached",
             manager_uuid=str(self.manager.manager_id),

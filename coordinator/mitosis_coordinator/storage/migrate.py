@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 # Any constant will do, as long as every coordinator uses the same one.
 _ADVISORY_LOCK = 0x6D69_746F_7369_7301
 _MIGRATION_TABLE = "schema_migrations"
-_CONNECT_TIMEOUT_SECONDS = 30
+_CONNECT_TIMEOUT_SECONDS = 10
 _NAME = re.compile(r"\d{4}_[a-z0-9_]+")
 
 
