@@ -165,12 +165,15 @@ def _remove_files(domain: IpcDomain) -> None:
 
 
 class Services:
-    """One process's node in a domain, and the services it opens there.
+    """One process's node in a domain, and the services it opens there. Raises FileNotFoundError for a removed domain.
 
     iceoryx2's Python objects are the thread-safe kind: any thread may use them (tests/integration/test_ipc.py checks).
     """
 
     def __init__(self, domain: IpcDomain, name: str, *, max_workers: int, cleans_up: bool) -> None:
+        if not domain.root.is_dir():
+            # iceoryx2 would make it, and a worker that is late would bring a removed domain back.
+            raise FileNotFoundError(f"the IPC domain {domain.prefix} is not there: its manager has ended")
         iceoryx2.set_log_level(iceoryx2.LogLevel.Error)
         config = iceoryx2.config.default()
         config.global_cfg.root_path = iceoryx2.Path.new(str(domain.root))

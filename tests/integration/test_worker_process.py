@@ -360,7 +360,7 @@ def test_an_idle_worker_hardly_uses_the_processor(pool: Pool) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--domain", "mitosis_tests_00000000_"], "mitosis-worker: "),
+        (["--domain", "mitosis_tests_00000000_"], "the IPC domain mitosis_tests_00000000_ is not there"),
         (["--domain", "nonsense"], "domain: given 'nonsense'"),
     ],
 )
@@ -371,6 +371,7 @@ def test_what_it_cannot_start_with_is_said_on_standard_error(
     done = subprocess.run(argv, input=b"", capture_output=True, timeout=10, check=False)
     assert done.returncode == 2
     assert error in done.stderr.decode()
+    assert list(SHARED_MEMORY.glob("mitosis_tests_00000000_*")) == []
 
 
 def _peak_memory_kb(pid: int) -> int:

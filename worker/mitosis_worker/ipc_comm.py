@@ -16,7 +16,7 @@ _GUARD_SECONDS = 2.0
 class IpcComm:
     """Is the client of a manager's IPC domain; see `Comm`.
 
-    Raises what iceoryx2 raises when the domain is not there.
+    Raises FileNotFoundError when the domain is not there.
     """
 
     def __init__(self, domain: IpcDomain, worker_index: int, manager_pid: int) -> None:

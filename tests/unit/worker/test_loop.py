@@ -228,6 +228,7 @@ def test_an_unexpected_end_of_the_thread_for_orders_ends_the_worker_loudly(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_self: FakeComm, _timeout: float) -> list[worker_ipc_pb2.WorkerControl]:
+        time.sleep(0.1)
         raise ValueError("broken")
 
     monkeypatch.setattr(FakeComm, "orders", broken)
