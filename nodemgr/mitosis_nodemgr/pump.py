@@ -19,7 +19,7 @@ class ReportPump:
     whichever is first. So a single result is not delayed, and thousands a second travel together.
     """
 
-    def __init__(self, send: Callable[[stream.ConnectRequest], None]) -> None:
+    def __init__(self, send: Callable[[stream.ConnectRequest], bool]) -> None:
         self._send = send
         self._ledger = ReportLedger()
         self._connected = False

@@ -68,10 +68,15 @@ class Session:
         self._leaving = asyncio.Event()
         self._refusals = 0
 
-    def send(self, message: stream.ConnectRequest) -> None:
-        """Queues a message. Without a stream it is dropped: what must arrive is told again by `Attach` and after it."""
-        if self._outbox is not None:
-            self._outbox.put_nowait(message)
+    def send(self, message: stream.ConnectRequest) -> bool:
+        """Queues a message, or drops it and returns False when there is no stream.
+
+        A queued message may be lost with its stream: what must arrive is told again by `Attach` and after it.
+        """
+        if self._outbox is None:
+            return False
+        self._outbox.put_nowait(message)
+        return True
 
     def leave(self, reason: str) -> None:
         """Says goodbye, if there is a stream, and ends `run` soon."""

@@ -58,7 +58,7 @@ class SuiteRun:
         reap: Callable[[Collection[int]], object],
         counters: Counters,
         pump: ReportPump,
-        send: Callable[[stream.ConnectRequest], None],
+        send: Callable[[stream.ConnectRequest], bool],
         owner: Owner,
     ) -> None:
         self._id = assignment.assignment_id
@@ -72,6 +72,7 @@ class SuiteRun:
         self._owner = owner
         self._credit = Credit()
         self._silent = False
+        self._returns: list[Key] = []
         self._feed = Feed(TaskBook(self._id, counters), self._settle_accounts)
         self._server = IpcServer(domain, self._feed, max_workers, owner.ipc_failed)
         self._crew = Crew(
@@ -103,9 +104,13 @@ class SuiteRun:
             return book.waiting
 
     def keys(self) -> list[Key]:
-        """Returns task and attempt of everything held that has not ended."""
+        """Returns task and attempt of everything held that has not been given to the pump.
+
+        A task may end on the workers' thread at any moment: between the book and the pump it must not be missed, or
+        the coordinator would take it back and have it run again.
+        """
         with self._feed.book() as book:
-            return book.keys()
+            return book.unsettled()
 
     def start(self) -> None:
         """Opens shared memory and starts the workers. Raises `OSError`, `RuntimeError` or `BindingRefusedError`."""
@@ -120,8 +125,9 @@ class SuiteRun:
     # --- what the coordinator says ----------------------------------------------------------------------------
 
     def attached(self) -> None:
-        """Counts credit anew: the stream is a new one."""
+        """Counts credit anew, because the stream is a new one, and hands back what could not be on the old one."""
         self._credit.restart()
+        self._hand_back()
 
     def receive(self, batch: stream.TaskBatch) -> None:
         """Takes tasks in."""
@@ -238,14 +244,23 @@ class SuiteRun:
             some_run = len(book) > book.waiting
         if not self._silent:
             self._pump.add(reports)
-            if returns:
-                message = stream.TaskReturn(assignment_id=self._id)
-                for uuid, attempt in returns:
-                    message.tasks.add(task_uuid=uuid, attempt=attempt)
-                self._say(stream.ConnectRequest(task_return=message))
+            self._returns += returns
+            self._hand_back()
         if some_run:
             self._crew.tasks_given()
         self.grant()
+
+    def _hand_back(self) -> None:
+        """Returns tasks, or keeps them until there is a stream.
+
+        `Attach` may have told of them already when they were given up, so they cannot just be forgotten.
+        """
+        if not self._returns:
+            return
+        tasks = [stream.TaskAttempt(task_uuid=uuid, attempt=attempt) for uuid, attempt in self._returns]
+        returned = stream.TaskReturn(assignment_id=self._id, tasks=tasks)
+        if self._send(stream.ConnectRequest(task_return=returned)):
+            self._returns.clear()
 
     def _announce(self, granted_total: int | None) -> None:
         if granted_total is not None:

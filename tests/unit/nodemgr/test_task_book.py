@@ -137,6 +137,16 @@ def test_a_worker_that_leaves_charges_nobody() -> None:
     assert (book.waiting, task.deaths) == (1, [])
 
 
+def test_a_task_that_has_just_ended_is_still_told_of() -> None:
+    book = TaskBook(1, Counters())
+    book.receive(assigned("a", "b"))
+    (task,) = book.give(0, 2, 0.0)
+    book.end(0, ended(task))
+    assert set(book.unsettled()) == {("a", 1), ("b", 1)}
+    book.take_reports()
+    assert book.unsettled() == [("b", 1)]
+
+
 def report(name: str, size: int = 0) -> stream.TaskReport:
     made = stream.TaskReport(task_uuid=name, attempt=1)
     made.result.stdout_tail = "x" * size
