@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SessionPostgres]:
+def postgres() -> Iterator[SessionPostgres]:
     """The session's server."""
     from tests.support.postgres import session_postgres
 
-    with session_postgres(tmp_path_factory.mktemp("postgres")) as server:
+    with session_postgres() as server:
         yield server
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +58,18 @@ class SessionPostgres:
 
 
 @contextmanager
-def session_postgres(directory: Path) -> Iterator[SessionPostgres]:
+def postgres_directory() -> Iterator[Path]:
+    """A directory for a server's data, outside of pytest's own.
+
+    Run by root, the server is another user's process, and each start of pytest closes the folder above `tmp_path` to
+    others: two test runs on one machine would take the data from under each other's servers.
+    """
+    with tempfile.TemporaryDirectory(prefix="mitosis-postgres-") as directory:
+        yield Path(directory)
+
+
+@contextmanager
+def session_postgres() -> Iterator[SessionPostgres]:
     """Run a server with a prepared template.
 
     Tests have an event loop each, and the server is supervised by one: it gets its own, in a thread of its own.
@@ -65,14 +77,17 @@ def session_postgres(directory: Path) -> Iterator[SessionPostgres]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="session-postgres", daemon=True)
     thread.start()
-    server = EmbeddedPostgres(directory, settings=_SETTINGS)
     try:
-        asyncio.run_coroutine_threadsafe(server.start(), loop).result()
-        postgres = SessionPostgres(server.url)
-        postgres.prepare_template()
-        yield postgres
+        with postgres_directory() as directory:
+            server = EmbeddedPostgres(directory, settings=_SETTINGS)
+            asyncio.run_coroutine_threadsafe(server.start(), loop).result()
+            try:
+                postgres = SessionPostgres(server.url)
+                postgres.prepare_template()
+                yield postgres
+            finally:
+                asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
     finally:
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
