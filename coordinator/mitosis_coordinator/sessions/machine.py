@@ -25,7 +25,7 @@ class Phase(StrEnum):
     IDLE = "Idle"
     HOLDING = "Holding"
     RELEASING = "Releasing"
-    ABORTING = "Aborting"
+    UNAVAILABLE = "Unavailable"
     LEAVING = "Leaving"
 
 
@@ -35,6 +35,8 @@ class SessionEvent(StrEnum):
     ASSIGNED = "assigned"
     RESUMED = "resumed"
     ABORTED = "aborted"
+    REFUSED = "refused"
+    IDLE_AGAIN = "idle_again"
     RELEASE_WANTED = "release_wanted"
     FINISHED = "finished"
     SHUTDOWN_WANTED = "shutdown_wanted"
@@ -47,16 +49,22 @@ SESSION: Lifecycle[Phase, SessionEvent] = Lifecycle(
         (Phase.IDLE, SessionEvent.ASSIGNED): Phase.HOLDING,
         (Phase.IDLE, SessionEvent.RESUMED): Phase.HOLDING,
         # The manager cleans up an assignment that is over; until then it takes no other.
-        (Phase.IDLE, SessionEvent.ABORTED): Phase.ABORTING,
+        (Phase.IDLE, SessionEvent.ABORTED): Phase.UNAVAILABLE,
         (Phase.HOLDING, SessionEvent.RELEASE_WANTED): Phase.RELEASING,
         # A manager may let go unasked: it drains, or it failed to prepare.
         (Phase.HOLDING, SessionEvent.FINISHED): Phase.IDLE,
         (Phase.RELEASING, SessionEvent.FINISHED): Phase.IDLE,
-        (Phase.ABORTING, SessionEvent.FINISHED): Phase.IDLE,
+        (Phase.UNAVAILABLE, SessionEvent.FINISHED): Phase.IDLE,
+        # A manager that wants no more says so; offering the next suite at once would go round for ever.
+        (Phase.HOLDING, SessionEvent.REFUSED): Phase.UNAVAILABLE,
+        (Phase.RELEASING, SessionEvent.REFUSED): Phase.UNAVAILABLE,
+        (Phase.UNAVAILABLE, SessionEvent.REFUSED): Phase.UNAVAILABLE,
+        (Phase.LEAVING, SessionEvent.REFUSED): Phase.LEAVING,
+        (Phase.UNAVAILABLE, SessionEvent.IDLE_AGAIN): Phase.IDLE,
         (Phase.IDLE, SessionEvent.SHUTDOWN_WANTED): Phase.LEAVING,
         (Phase.HOLDING, SessionEvent.SHUTDOWN_WANTED): Phase.LEAVING,
         (Phase.RELEASING, SessionEvent.SHUTDOWN_WANTED): Phase.LEAVING,
-        (Phase.ABORTING, SessionEvent.SHUTDOWN_WANTED): Phase.LEAVING,
+        (Phase.UNAVAILABLE, SessionEvent.SHUTDOWN_WANTED): Phase.LEAVING,
         (Phase.LEAVING, SessionEvent.FINISHED): Phase.LEAVING,
         (Phase.LEAVING, SessionEvent.SHUTDOWN_WANTED): Phase.LEAVING,
     },
@@ -125,11 +133,19 @@ def release_wanted(state: SessionState) -> SessionState:
     return replace(state, phase=SESSION.after(state.phase, SessionEvent.RELEASE_WANTED))
 
 
-def finished(state: SessionState, assignment_id: int) -> SessionState:
+def finished(state: SessionState, assignment_id: int, *, wants_more: bool) -> SessionState:
     """The manager let go of an assignment; one that the session does not know is let go already."""
     if not state.holds(assignment_id):
         return state
-    return SessionState(phase=SESSION.after(state.phase, SessionEvent.FINISHED))
+    event = SessionEvent.FINISHED if wants_more else SessionEvent.REFUSED
+    return SessionState(phase=SESSION.after(state.phase, event))
+
+
+def idle_again(state: SessionState) -> SessionState:
+    """The manager said that it is Idle, which counts where that was not known."""
+    if not SESSION.allows(state.phase, SessionEvent.IDLE_AGAIN):
+        return state
+    return SessionState(phase=SESSION.after(state.phase, SessionEvent.IDLE_AGAIN))
 
 
 def shutdown_wanted(state: SessionState) -> SessionState:

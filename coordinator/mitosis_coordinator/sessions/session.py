@@ -16,10 +16,10 @@ from uuid import UUID
 import structlog
 
 from mitosis_coordinator.domain.errors import InvalidField, SessionReplaced, StorageUnavailable
-from mitosis_coordinator.domain.manager import ManagerMetrics, ManagerState
+from mitosis_coordinator.domain.manager import HOLDING_STATES, ManagerMetrics, ManagerState
 from mitosis_coordinator.domain.principal import ManagerPrincipal
 from mitosis_coordinator.domain.suite import SuiteState
-from mitosis_coordinator.services.assignments import Assignment, AssignmentService, Attachment, Verdict
+from mitosis_coordinator.services.assignments import Assignment, AssignmentService, Attachment, FinishReason, Verdict
 from mitosis_coordinator.services.reports import ReportService
 from mitosis_coordinator.sessions import machine
 from mitosis_coordinator.sessions import messages as msg
@@ -189,7 +189,7 @@ class Session:
                 self.manager.token_expires_at,
             )
         )
-        self._begin(attachment, first.assignment_id)
+        self._begin(attachment, first)
         if attachment.verdict is Verdict.RESUME:
             # It may have gone further while it was away.
             await self._persist(
@@ -203,9 +203,12 @@ class Session:
             assignment_id=first.assignment_id or None,
         )
 
-    def _begin(self, attachment: Attachment, told: int) -> None:
-        if attachment.verdict is Verdict.ABORT:
-            self._state = machine.taken(self._state, SessionEvent.ABORTED, told, None)
+    def _begin(self, attachment: Attachment, first: msg.Attach) -> None:
+        if attachment.verdict is Verdict.ABORT or (
+            attachment.verdict is Verdict.IDLE and first.state in HOLDING_STATES
+        ):
+            # It cleans up something that is over, and says when it is Idle.
+            self._state = machine.taken(self._state, SessionEvent.ABORTED, first.assignment_id, None)
             self._changed(self)
         elif attachment.assignment is not None:
             self._hold(SessionEvent.RESUMED, attachment.assignment)
@@ -222,8 +225,9 @@ class Session:
         self._feeding.enter_context(self._signals.feeding(assignment.suite.id, self._feed_wanted))
         self._changed(self)
 
-    def _let_go(self, assignment_id: int) -> None:
-        self._state = machine.finished(self._state, assignment_id)
+    def _let_go(self, finished: msg.SuiteFinished) -> None:
+        wants_more = finished.reason is not FinishReason.DRAINED
+        self._state = machine.finished(self._state, finished.assignment_id, wants_more=wants_more)
         if self._state.assignment_id is None:
             self._feeding.close()
         self._changed(self)
@@ -277,7 +281,7 @@ class Session:
                 await self._persist(
                     lambda: self._assignments.finished(self.manager.manager_id, message.assignment_id, message.reason)
                 )
-                self._let_go(message.assignment_id)
+                self._let_go(message)
                 self._signals.manager_changed(self.manager.manager_id)
             case msg.Goodbye():
                 await self._to_commit.join()
@@ -290,8 +294,9 @@ class Session:
                 assert_never(message)
 
     async def _state_changed(self, message: msg.StateChanged) -> None:
-        if message.state is ManagerState.IDLE and self._state.phase is Phase.ABORTING:
-            self._let_go(message.assignment_id or self._state.assignment_id or 0)
+        if message.state is ManagerState.IDLE:
+            self._state = machine.idle_again(self._state)
+            self._changed(self)
             self._signals.manager_changed(self.manager.manager_id)
         elif self._state.holds(message.assignment_id):
             await self._persist(
