@@ -94,6 +94,7 @@ def checks(*, require_go: bool) -> Sequence[tuple[str, Callable[[], str]]]:
         ("ruff check", program("ruff", "check", "--no-cache", ".")),
         ("ruff format", program("ruff", "format", "--no-cache", "--check", ".")),
         ("links", links),
+        ("diagrams", program(sys.executable, "tools/diagrams.py", "--check")),
         ("buf lint", program("buf", "lint")),
         ("buf format", program("buf", "format", "--diff", "--exit-code", "protos")),
         ("buf breaking", breaking),
