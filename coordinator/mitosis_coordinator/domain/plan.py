@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -43,8 +44,9 @@ def worker_counts(plan: WorkerPlan, max_workers: Mapping[Key, int]) -> dict[Key,
     """Share a plan among the managers that hold the suite.
 
     Fixed gives each manager `worker_count`, at most its own limit. Proportional shares
-    the total by largest remainder; every manager gets at least one worker, so that no
-    holder is without work, and none more than its limit.
+    the total by Adams' method: everybody gets one worker, so that no holder is without
+    work, and each further one goes to whoever has the most capacity for each worker so
+    far. The sum is the total, unless there are more holders than that.
 
     Args:
         plan: The suite's plan.
@@ -57,11 +59,12 @@ def worker_counts(plan: WorkerPlan, max_workers: Mapping[Key, int]) -> dict[Key,
         return dict(max_workers)
     if plan.strategy is Strategy.FIXED:
         return {key: min(plan.worker_count, limit) for key, limit in max_workers.items()}
-    capacity = sum(max_workers.values())
-    total = min(plan.worker_count, capacity)
-    exact = {key: total * limit / capacity for key, limit in max_workers.items()}
-    shares = {key: int(share) for key, share in exact.items()}
-    by_remainder = sorted(exact, key=lambda key: exact[key] - shares[key], reverse=True)
-    for key in by_remainder[: total - sum(shares.values())]:
+    shares = dict.fromkeys(max_workers, 1)
+    # The largest ratio of limit to share first; the place in the mapping decides among equals.
+    waiting = [(-float(limit), place, key) for place, (key, limit) in enumerate(max_workers.items())]
+    heapq.heapify(waiting)
+    for _ in range(min(plan.worker_count, sum(max_workers.values())) - len(shares)):
+        _, place, key = waiting[0]
         shares[key] += 1
-    return {key: max(1, share) for key, share in shares.items()}
+        heapq.heapreplace(waiting, (-max_workers[key] / shares[key], place, key))
+    return shares
