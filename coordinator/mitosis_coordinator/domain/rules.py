@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from mitosis_coordinator.domain.errors import FieldViolation, InvalidField, describe
@@ -23,6 +23,7 @@ MAX_COMMAND = 128 * 1024
 MAX_VIOLATIONS = 100
 
 _HANDLER = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SPACE_OR_COMMA = re.compile(r"[\s,\x00]")
 _RESERVED_PREFIX = "MITOSIS_"
@@ -49,8 +50,12 @@ class Rules:
         return bool(self._violations)
 
     def refuse(self, field: str, given: object, accepts: str) -> None:
-        """A field is wrong."""
-        self._violations.append(FieldViolation(field, describe(given), accepts))
+        """A field is wrong, and its value shows it."""
+        self.tell(field, describe(given), accepts)
+
+    def tell(self, field: str, given: str, accepts: str) -> None:
+        """A field is wrong in a way that a few words of ours tell better than its value."""
+        self._violations.append(FieldViolation(field, given, accepts))
 
     def name(self, field: str, given: str) -> str:
         """1 to 255 characters."""
@@ -76,19 +81,20 @@ class Rules:
             self.refuse(field, given, f"{'0' if zero else 'above 0'} to {high:g} seconds")
         return given
 
-    def labels(self, field: str, given: Iterable[str]) -> tuple[str, ...]:
+    def labels(self, field: str, given: Collection[str]) -> tuple[str, ...]:
         """At most 64 labels of 1 to 255 characters, none with a comma; repetitions count once."""
         return self._marks(field, given, re.compile(r"[,\x00]"), "without a comma")
 
-    def tags(self, field: str, given: Iterable[str]) -> tuple[str, ...]:
+    def tags(self, field: str, given: Collection[str]) -> tuple[str, ...]:
         """At most 64 tags of 1 to 255 characters, none with a comma or white space; repetitions count once."""
         return self._marks(field, given, _SPACE_OR_COMMA, "without a comma or white space")
 
-    def _marks(self, field: str, given: Iterable[str], forbidden: re.Pattern[str], without: str) -> tuple[str, ...]:
+    def _marks(self, field: str, given: Collection[str], forbidden: re.Pattern[str], without: str) -> tuple[str, ...]:
         marks = tuple(dict.fromkeys(given))
         if len(marks) > MAX_TAGS:
-            self.refuse(field, f"{len(marks)} of them", f"at most {MAX_TAGS}")
-        for index, mark in enumerate(marks):
+            self.tell(field, f"{len(marks)} of them", f"at most {MAX_TAGS}")
+        # Counted as they were given, so that the place named is the caller's.
+        for index, mark in enumerate(given):
             if not 1 <= len(mark) <= MAX_NAME or forbidden.search(mark):
                 self.refuse(f"{field}[{index}]", mark, f"1 to {MAX_NAME} characters {without}")
         return marks
@@ -99,10 +105,8 @@ class Rules:
 
     def uuid(self, field: str, given: str) -> UUID:
         """A UUID; the nil UUID stands in for one that is wrong."""
-        try:
-            return UUID(given) if len(given) == 36 else self._no_uuid(field, given)
-        except ValueError:
-            return self._no_uuid(field, given)
+        # UUID() reads far more than PostgreSQL does: braces, underscores, hyphens anywhere, digits of any script.
+        return UUID(given) if _UUID.fullmatch(given) else self._no_uuid(field, given)
 
     def optional_uuid(self, field: str, given: str) -> UUID | None:
         """A UUID, or None for nothing."""
@@ -111,7 +115,7 @@ class Rules:
     def uuids(self, field: str, given: Sequence[str], limit: int) -> list[UUID]:
         """1 to `limit` UUIDs."""
         if not 1 <= len(given) <= limit:
-            self.refuse(field, f"{len(given)} of them", f"1 to {limit}")
+            self.tell(field, f"{len(given)} of them", f"1 to {limit}")
         return [self.uuid(f"{field}[{index}]", one) for index, one in enumerate(given[:limit])]
 
     def _no_uuid(self, field: str, given: str) -> UUID:
@@ -126,7 +130,7 @@ class Rules:
         count = sum(map(bool, (command, args, handler)))
         if count > 1 or (required and not count):
             only = "exactly" if required else "at most"
-            self.refuse(field, names or "none", f"{only} one of command, args and handler")
+            self.tell(field, names or "none", f"{only} one of command, args and handler")
         self.command_line(field, command, args)
         if handler and not _HANDLER.fullmatch(handler):
             self.refuse(f"{field}.handler", handler, "package.module:function")
@@ -139,7 +143,7 @@ class Rules:
         if not args:
             return
         if len(args) > MAX_ARGS:
-            self.refuse(f"{field}.args", f"{len(args)} of them", f"at most {MAX_ARGS}")
+            self.tell(f"{field}.args", f"{len(args)} of them", f"at most {MAX_ARGS}")
         if not args[0]:
             self.refuse(f"{field}.args[0]", args[0], "the name of a program")
         for index, arg in enumerate(args[:MAX_ARGS]):
@@ -148,7 +152,7 @@ class Rules:
     def envs(self, field: str, given: Mapping[str, str]) -> None:
         """Environment variables: names that a shell accepts, not ours, values without NUL."""
         if len(given) > MAX_ENVS:
-            self.refuse(field, f"{len(given)} of them", f"at most {MAX_ENVS}")
+            self.tell(field, f"{len(given)} of them", f"at most {MAX_ENVS}")
             return
         for name, value in given.items():
             if not _ENV_NAME.fullmatch(name) or name.startswith(_RESERVED_PREFIX):
@@ -164,7 +168,7 @@ class Rules:
         """One JSON document up to a size in UTF-8 bytes."""
         # A character is at least one byte: most documents need no encoding to be measured.
         if len(given) > limit_bytes or (len(given) * 4 > limit_bytes and len(given.encode()) > limit_bytes):
-            self.refuse(field, f"{len(given.encode())} bytes", f"at most {limit_bytes} bytes")
+            self.tell(field, f"{len(given.encode())} bytes", f"at most {limit_bytes} bytes")
             return
         try:
             json.loads(given, parse_constant=_refuse_constant)
@@ -174,7 +178,7 @@ class Rules:
     def cores(self, field: str, given: Collection[int]) -> tuple[int, ...]:
         """Numbers of processor cores; repetitions count once."""
         if len(given) > MAX_WORKERS:
-            self.refuse(field, f"{len(given)} of them", f"at most {MAX_WORKERS}")
+            self.tell(field, f"{len(given)} of them", f"at most {MAX_WORKERS}")
         for index, core in enumerate(given):
             self.integer(f"{field}[{index}]", core, 0, 65_535)
         return tuple(dict.fromkeys(given))

@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.descriptor import EnumDescriptor
 
 from mitosis.v1 import hook_pb2, manager_pb2, manager_stream_pb2, suite_pb2, task_pb2
-from mitosis_coordinator.domain.errors import describe
 from mitosis_coordinator.domain.hook import HookResult, HookType
 from mitosis_coordinator.domain.manager import ManagerRole, ManagerState
 from mitosis_coordinator.domain.plan import CpuBinding, Strategy
@@ -40,14 +39,14 @@ class WireEnum(Generic[Member]):
         """The member, where one must be given."""
         member = self.accept(rules, field, number)
         if member is None and number == 0:
-            rules.refuse(field, "nothing", self._accepted())
+            rules.tell(field, "nothing", self._accepted())
         return member if member is not None else next(iter(self._numbers))
 
     def accept(self, rules: Rules, field: str, number: int) -> Member | None:
         """The member, or None where none is given."""
         member = self._members.get(number)
         if member is None and number != 0:
-            rules.refuse(field, describe(number), self._accepted())
+            rules.refuse(field, number, self._accepted())
         return member
 
     def _accepted(self) -> str:

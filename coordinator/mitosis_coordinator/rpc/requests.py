@@ -152,7 +152,7 @@ def new_tasks(request: task_service.SubmitTasksRequest, limits: Limits) -> list[
     rules = Rules()
     rules.request_id(request.request_id)
     if not request.tasks:
-        rules.refuse("tasks", "none", f"1 to {limits.max_batch_tasks} tasks")
+        rules.tell("tasks", "none", f"1 to {limits.max_batch_tasks} tasks")
     if len(request.tasks) > limits.max_batch_tasks:
         raise LimitExceeded("tasks of one request", str(len(request.tasks)), str(limits.max_batch_tasks))
     tasks = [_new_task(rules, f"tasks[{index}].", task, limits) for index, task in enumerate(request.tasks)]
@@ -173,7 +173,7 @@ def new_manager(request: manager_service_pb2.RegisterManagerRequest) -> NewManag
     rules.request_id(request.request_id)
     count = len(request.group_memberships)
     if not 1 <= count <= MAX_GROUPS_PER_MANAGER:
-        rules.refuse("group_memberships", f"{count} of them", f"1 to {MAX_GROUPS_PER_MANAGER}")
+        rules.tell("group_memberships", f"{count} of them", f"1 to {MAX_GROUPS_PER_MANAGER}")
     new = NewManager(
         name=rules.name("name", request.name),
         tags=rules.tags("tags", request.tags),
