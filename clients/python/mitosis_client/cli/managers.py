@@ -47,7 +47,7 @@ def list_(
 @app.command()
 def show(
     context: typer.Context,
-    manager: Annotated[str, typer.Argument(help="UUID of the manager.")],
+    manager: Annotated[str, typer.Argument(metavar="MANAGER", help="UUID of the manager.")],
     json: JsonFlag = False,
 ) -> None:
     """Show one manager."""
@@ -82,7 +82,7 @@ def show(
 @app.command()
 def register(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="A name that no other manager has.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that no other manager has.")],
     group: Annotated[
         list[str],
         typer.Option(help="A group whose suites it may run: NAME, or NAME:Admin for one whose admins may control it."),
@@ -125,7 +125,7 @@ def register(
 @app.command()
 def shutdown(
     context: typer.Context,
-    manager: Annotated[str, typer.Argument(help="UUID of the manager.")],
+    manager: Annotated[str, typer.Argument(metavar="MANAGER", help="UUID of the manager.")],
     now: Annotated[bool, typer.Option("--now", help="Stop running tasks and hand them back.")] = False,
     json: JsonFlag = False,
 ) -> None:

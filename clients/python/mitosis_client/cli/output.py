@@ -87,7 +87,8 @@ class Output:
             for line in _aligned([[column.title for column in columns], *_cells(rows, columns)]):
                 sys.stdout.write(line + "\n")
             return
-        chosen = list(columns)
+        # An empty column tells nothing and would take the place of one that does.
+        chosen = [column for column in columns if any(column.value(row) for row in rows)]
         while len(chosen) > 1 and _width(rows, chosen) > console.width:
             chosen.remove(min(chosen, key=lambda column: column.rank))
         if len(chosen) < min(3, len(columns)):

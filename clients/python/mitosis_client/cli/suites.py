@@ -257,7 +257,7 @@ def _show(output: Output, suite: Suite) -> None:
             ("auto-close", f"after {duration(suite.auto_close_timeout_seconds)}"),
             ("created", f"{moment(suite.created_at)} by {suite.created_by}"),
             ("finished", moment(suite.finished_at)),
-            ("held by", f"{suite.assigned_managers} managers" if suite.assigned_managers else ""),
+            ("held by", _managers(suite.assigned_managers)),
         ]
     )
     if suite.eligible_managers:
@@ -277,6 +277,10 @@ def _show(output: Output, suite: Suite) -> None:
             f"{duration(run.duration_seconds)}, {moment(run.started_at)}",
             "\n".join(filter(None, [run.error, run.output_tail])) or "(no output)",
         )
+
+
+def _managers(count: int) -> str:
+    return f"{count} manager{'' if count == 1 else 's'}" if count else ""
 
 
 def _plan(plan: WorkerSchedulePlan | None) -> str:

@@ -44,7 +44,7 @@ def list_(
 @app.command()
 def show(
     context: typer.Context,
-    task: Annotated[str, typer.Argument(help="UUID of the task.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="UUID of the task.")],
     json: JsonFlag = False,
 ) -> None:
     """Show one task: what it runs, how it ended, what it wrote, and every failure on the way."""
@@ -60,7 +60,7 @@ def show(
 @app.command()
 def cancel(
     context: typer.Context,
-    task: Annotated[str, typer.Argument(help="UUID of the task.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="UUID of the task.")],
     reason: Annotated[str, typer.Option(help="Why.")] = "",
     json: JsonFlag = False,
 ) -> None:
