@@ -19,7 +19,7 @@ class Backoff:
         self._base = base
         self._cap = cap
         self._floor = floor
-        self._rng = rng or random.Random()  # noqa: S311 - jitter needs no secrecy
+        self._rng = rng or random.Random()
         self._failures = 0
 
     @property

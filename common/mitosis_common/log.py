@@ -63,8 +63,10 @@ def configure(level: str = "info", format: Format = "console", output: Path | No
     root.addHandler(handler)
     root.setLevel(level.upper())
     # These say at info what only someone who works on them wants to know.
-    for chatty in ("aiohttp.access", "asyncio", "grpc", "psycopg.pool", "yoyo"):
+    for chatty in ("aiohttp.access", "asyncio", "grpc", "yoyo"):
         logging.getLogger(chatty).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    # It warns at every attempt to reconnect; that the database is away is told once, by whoever noticed.
+    logging.getLogger("psycopg.pool").setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
 
     structlog.configure(
         processors=[

@@ -1,6 +1,5 @@
 """Child processes: their output's tail, their end, and what their exit code means."""
 
-import asyncio
 import contextlib
 import ctypes
 import os
@@ -128,27 +127,6 @@ def end_process_group(process: "subprocess.Popen[bytes]", grace: float) -> int:
     while time.monotonic() < deadline and _group_runs(process.pid):
         time.sleep(_POLL_SECONDS)
     return process.wait()
-
-
-async def end_process_group_async(process: asyncio.subprocess.Process, grace: float) -> int:
-    """Do what `end_process_group` does without blocking the event loop.
-
-    When it is cancelled, the group is killed at once and the cancellation goes on.
-    """
-    deadline = time.monotonic() + grace
-    try:
-        signal_group(process.pid, signal.SIGTERM)
-        # No event tells when a whole group has ended; the leader's own end is not enough.
-        while time.monotonic() < deadline and _group_runs(process.pid):  # noqa: ASYNC110
-            await asyncio.sleep(_POLL_SECONDS)
-    finally:
-        # The event loop may have reaped the leader; the group's id stays taken while any member runs.
-        if _group_runs(process.pid):
-            signal_group(process.pid, signal.SIGKILL)
-    deadline = time.monotonic() + _KILL_SECONDS
-    while time.monotonic() < deadline and _group_runs(process.pid):  # noqa: ASYNC110
-        await asyncio.sleep(_POLL_SECONDS)
-    return await process.wait()
 
 
 def _group_runs(pgid: int) -> bool:

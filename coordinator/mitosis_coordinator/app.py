@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
-from uuid import UUID
 
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -23,8 +22,7 @@ from mitosis_common import log as common_log
 from mitosis_coordinator.assembly import add_suites_and_managers
 from mitosis_coordinator.components import Components
 from mitosis_coordinator.config import CoordinatorConfig
-from mitosis_coordinator.domain.errors import InvalidToken, StorageUnavailable
-from mitosis_coordinator.domain.principal import ManagerPrincipal
+from mitosis_coordinator.domain.errors import StorageUnavailable
 from mitosis_coordinator.gateway.app import Discovery, HttpServer, build_http_app, build_metrics_app
 from mitosis_coordinator.metrics import RpcMetrics
 from mitosis_coordinator.private_file import write_private
@@ -35,10 +33,10 @@ from mitosis_coordinator.services.admin import AdminService
 from mitosis_coordinator.services.auth import AuthService
 from mitosis_coordinator.services.authenticator import Authenticator
 from mitosis_coordinator.services.bootstrap import ADMIN_USERNAME, Bootstrapped, bootstrap
+from mitosis_coordinator.services.managers import resolve_manager
 from mitosis_coordinator.services.passwords import Passwords
 from mitosis_coordinator.services.tokens import SigningKey, TokenAuthority
 from mitosis_coordinator.shutdown import BackgroundTaskDiedError, BackgroundTasks, Drain
-from mitosis_coordinator.storage import managers
 from mitosis_coordinator.storage.embedded import EmbeddedPostgres
 from mitosis_coordinator.storage.migrate import migrate_up
 from mitosis_coordinator.storage.pool import Database
@@ -216,19 +214,6 @@ async def _until_stopped(asked_to_stop: asyncio.Event, background: BackgroundTas
         task.cancel()
     await asyncio.gather(stopped, failed, return_exceptions=True)
     return code
-
-
-async def resolve_manager(database: Database, manager_id: UUID, token_id: UUID) -> ManagerPrincipal:
-    """The manager behind a genuine token.
-
-    Raises:
-        InvalidToken: it is gone, or its row names another token.
-    """
-    async with database.connection() as connection:
-        name = await managers.name_by_token(connection, manager_id, token_id)
-    if name is None:
-        raise InvalidToken("the manager's token was replaced by a newer one, or the manager is gone")
-    return ManagerPrincipal(manager_id, name)
 
 
 async def _database_url(

@@ -180,8 +180,14 @@ class Crew:
         self._listener.process_started(process)
 
     def _ended(self, ended: Ended) -> None:
+        def heard_out() -> None:
+            self._loop.call_soon_threadsafe(self._heard_out, ended)
+
+        # What it reported with its last breath may still wait in shared memory; its tasks are judged after that.
+        self._server.forget(ended.worker, ended.pid, heard_out)
+
+    def _heard_out(self, ended: Ended) -> None:
         blamed = self._feed.worker_ended(ended.worker, ended.death, ended.running)
-        self._server.forget(ended.worker, ended.pid)
         # Only now has the kernel made us the parent of what its task had started.
         self._reap([*self._pool.pids])
         if self._winding or ended.worker >= len(self._cores):

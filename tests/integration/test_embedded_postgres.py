@@ -6,13 +6,14 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from mitosis_coordinator.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from tests.support.postgres import postgres_directory
 
 COORDINATOR = """
 import asyncio, sys
@@ -73,6 +74,12 @@ async def start_coordinator(data_dir: Path) -> tuple[asyncio.subprocess.Process,
         if line.startswith(b"postmaster "):
             return process, int(line.split()[1])
     raise AssertionError("the coordinator ended before its server was there")
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with postgres_directory() as directory:
+        yield directory
 
 
 @pytest.fixture

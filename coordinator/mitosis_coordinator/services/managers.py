@@ -39,6 +39,19 @@ class NewManager:
     memberships: tuple[tuple[str, ManagerRole], ...]
 
 
+async def resolve_manager(database: Database, manager_id: UUID, token_id: UUID) -> ManagerPrincipal:
+    """The manager behind a genuine token.
+
+    Raises:
+        InvalidToken: it is gone, or its row names another token.
+    """
+    async with database.connection() as connection:
+        name = await managers.name_by_token(connection, manager_id, token_id)
+    if name is None:
+        raise InvalidToken("the manager's token was replaced by a newer one, or the manager is gone")
+    return ManagerPrincipal(manager_id, name)
+
+
 class ManagerService:
     """Use cases of managers; each is one transaction."""
 
@@ -96,18 +109,6 @@ class ManagerService:
             manager = await self._read(connection, manager_id)
         log.info("manager_registered", manager_uuid=str(manager_id), manager_name=new.name)
         return manager, self._authority.issue_manager_token(manager_id, token_id)
-
-    async def resolve(self, manager_id: UUID, token_id: UUID) -> ManagerPrincipal:
-        """The manager behind a genuine token.
-
-        Raises:
-            InvalidToken: The manager is gone, or has a newer token.
-        """
-        async with self._database.connection() as connection:
-            name = await managers.name_by_token(connection, manager_id, token_id)
-        if name is None:
-            raise InvalidToken("the manager's token was replaced by a newer one, or the manager is gone")
-        return ManagerPrincipal(manager_id, name)
 
     async def refresh_token(self, principal: ManagerPrincipal) -> IssuedToken:
         """Give a manager a new token; the old one ends a minute later."""

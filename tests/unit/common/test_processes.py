@@ -1,6 +1,5 @@
 """Child processes: bounded tails, groups that end, and exit codes in words."""
 
-import asyncio
 import signal
 import subprocess
 import sys
@@ -106,25 +105,6 @@ def test_a_child_that_outlives_its_leader_is_ended_too(tmp_path: Path) -> None:
 
     processes.end_process_group(process, 0.2)
     assert not runs(int(note.read_text()))
-
-
-async def test_the_asynchronous_flavour_returns_as_soon_as_the_group_is_gone() -> None:
-    process = await asyncio.create_subprocess_exec("sleep", "60", start_new_session=True)
-    started = time.monotonic()
-    assert await processes.end_process_group_async(process, 30) == -signal.SIGTERM
-    assert time.monotonic() - started < 10
-
-
-async def test_a_cancelled_wait_still_kills_the_group(tmp_path: Path) -> None:
-    note = tmp_path / "pid"
-    process = await asyncio.create_subprocess_exec("sh", "-c", STUBBORN.format(note, note), start_new_session=True)
-    await asyncio.to_thread(wait_for, Path(f"{note}.ready"))
-    ending = asyncio.create_task(processes.end_process_group_async(process, 60))
-    await asyncio.sleep(0.1)
-    ending.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await ending
-    assert await process.wait() == -signal.SIGKILL
 
 
 def test_a_child_ends_with_its_parent() -> None:
