@@ -430,7 +430,7 @@ _EVENTS = {
 
 def _introduction_changed(manager: LockedManager, introduction: Introduction) -> bool:
     return (
-        sorted(manager.tags) != sorted(introduction.tags)
+        (len(introduction.tags) > 0 and sorted(manager.tags) != sorted(introduction.tags))
         or manager.max_workers != introduction.max_workers
         or manager.session_uuid is None
     )

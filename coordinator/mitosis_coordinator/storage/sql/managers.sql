@@ -68,7 +68,8 @@ FOR NO KEY UPDATE
 
 -- name: attach_manager
 -- Begins a session: counts it, and takes over what the manager says of itself.
-UPDATE node_managers SET session_epoch = session_epoch + 1, session_uuid = %(session_uuid)s, tags = %(tags)s,
+UPDATE node_managers SET session_epoch = session_epoch + 1, session_uuid = %(session_uuid)s,
+    tags = CASE WHEN cardinality(%(tags)s::text[]) = 0 THEN tags ELSE %(tags)s END,
     max_workers = %(max_workers)s, version = %(version)s, hostname = %(hostname)s, state = %(state)s,
     last_heartbeat_at = now(), reason = CASE WHEN %(restarted)s THEN '' ELSE reason END,
     failed_preparations = CASE WHEN %(restarted)s THEN '{}' ELSE failed_preparations END

@@ -722,11 +722,12 @@ type Attach struct {
 	// Every attempt it holds: buffered, running, or ended and not acknowledged. The
 	// coordinator takes back what it believes to be there and is not in this list.
 	HeldTasks []*TaskAttempt `protobuf:"bytes,4,rep,name=held_tasks,json=heldTasks,proto3" json:"held_tasks,omitempty"`
-	// From its configuration; they replace what registration said.
-	Tags          []string `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
-	MaxWorkers    int32    `protobuf:"varint,6,opt,name=max_workers,json=maxWorkers,proto3" json:"max_workers,omitempty"`
-	Version       string   `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
-	Hostname      string   `protobuf:"bytes,8,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	// From its configuration. They replace what registration said, unless there are none.
+	Tags []string `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	// From its configuration; it replaces what registration said.
+	MaxWorkers    int32  `protobuf:"varint,6,opt,name=max_workers,json=maxWorkers,proto3" json:"max_workers,omitempty"`
+	Version       string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	Hostname      string `protobuf:"bytes,8,opt,name=hostname,proto3" json:"hostname,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
