@@ -80,9 +80,7 @@ class Sandbox:
     def leftovers(self) -> list[str]:
         """Returns everything that a run should have taken away: processes, shared memory, locks, temporary files."""
         found = [f"process {line}" for line in self.processes()]
-        prefixes = [Layout(self.data).ipc_prefix, Layout(self.data / "demo").ipc_prefix]
-        for folder in _SHARED_MEMORY:
-            found += [str(path) for path in folder.rglob("*") if any(name in path.name for name in prefixes)]
+        found += map(str, self.shared_memory())
         found += [str(path) for path in self.temporary.rglob("*")]
         # PostgreSQL's own directory keeps the coordinator's lock file, which is only ever taken, not removed.
         found += [str(path) for path in self.data.rglob("up.lock")]
@@ -91,13 +89,24 @@ class Sandbox:
         found += [str(path) for name in ("connection.json", "coordinator.json") for path in self.data.rglob(name)]
         return found
 
+    def shared_memory(self) -> list[Path]:
+        """Returns the files of this sandbox's shared memory."""
+        prefixes = [Layout(data).ipc_prefix for data in (self.data, self.data / "demo")]
+        paths = [path for folder in _SHARED_MEMORY for path in folder.rglob("*")]
+        return [path for path in paths if any(prefix in path.name for prefix in prefixes)]
+
     def kill_leftovers(self) -> None:
-        """Ends what a failed test left running."""
+        """Ends what a failed test left running, and removes what it left in shared memory."""
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():
                 with contextlib.suppress(OSError):
                     if f"MITOSIS_SANDBOX={self.mark}".encode() in entry.joinpath("environ").read_bytes():
                         os.kill(int(entry.name), signal.SIGKILL)
+        for path in self.shared_memory():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

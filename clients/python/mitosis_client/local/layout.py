@@ -67,8 +67,8 @@ class Layout:
 
     @property
     def ipc_prefix(self) -> str:
-        """What the shared memory of this directory's managers is called by."""
-        return f"mitosis_{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]}"
+        """What the names of this directory's shared memory start with; short, because shared-memory names are."""
+        return f"mit_{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]}"
 
     @property
     def logs(self) -> Path:
