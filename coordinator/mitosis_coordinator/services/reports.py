@@ -54,7 +54,10 @@ class ReportService:
             states = await tasks.lock_suites(connection, manager_id, assignment_ids)
             mine = [report for report in reports if report.assignment_id in states]
             settled = await self._settle_failures(connection, mine, states, consequences)
-            final = [report for report in mine if report.task_id not in settled]
+            # The death of a worker was dealt with there, or its report came too late.
+            final = [
+                report for report in mine if report.task_id not in settled and report.outcome is not Outcome.WORKER_DIED
+            ]
             accepted: frozenset[str] | None = None
             if final:
                 finished = await tasks.finish(connection, final)
@@ -62,7 +65,7 @@ class ReportService:
                 consequences.changed.update(finished.suite_ids)
                 consequences.quiet.update(finished.quiet_suite_ids)
         await self._announce(consequences)
-        if accepted is None and len(mine) == len(reports):
+        if accepted is None and len(final) == len(reports):
             return []
         known = settled | ({report.task_id for report in final} if accepted is None else accepted)
         return [
