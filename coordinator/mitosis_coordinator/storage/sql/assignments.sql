@@ -6,10 +6,14 @@ JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.grou
 WHERE s.state IN ('Queued', 'Open', 'Executing')
   AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
   AND (e.retry_after IS NULL OR e.retry_after <= now())
-  -- No more managers than tasks.
-  AND s.pending_tasks > (SELECT count(*) FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
   AND EXISTS (SELECT 1 FROM active_tasks t WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
-              AND NOT (%(manager_id)s = ANY(coalesce(t.excluded_manager_ids, '{}'))))
+              AND NOT (%(manager_id)s = ANY(coalesce(t.excluded_manager_ids, '{}')))
+              -- No more managers than tasks, unless all of them are excluded for one that waits: few rows are looked
+              -- at for that, because there are no more tasks than managers then.
+              AND (s.pending_tasks > (SELECT count(*) FROM assignments a
+                                      WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
+                   OR NOT EXISTS (SELECT 1 FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended'
+                                  AND NOT (a.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))))
 ORDER BY s.priority DESC, s.id
 LIMIT 1
 FOR NO KEY UPDATE OF s
@@ -22,9 +26,13 @@ JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.grou
 WHERE e.manager_id = ANY(%(manager_ids)s) AND s.state IN ('Queued', 'Open', 'Executing')
   AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
   AND (e.retry_after IS NULL OR e.retry_after <= now())
-  AND s.pending_tasks > (SELECT count(*) FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
+  -- As in `pick_suite`.
   AND EXISTS (SELECT 1 FROM active_tasks t WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
-              AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))
+              AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
+              AND (s.pending_tasks > (SELECT count(*) FROM assignments a
+                                      WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
+                   OR NOT EXISTS (SELECT 1 FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended'
+                                  AND NOT (a.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))))
 
 -- name: assignments_to_release
 -- For each suite that nobody works for, the assignment that should end for it, if any.
