@@ -10,6 +10,7 @@ import structlog
 from mitosis_coordinator.domain.errors import StorageUnavailable
 from mitosis_coordinator.services.assignments import AssignmentService
 from mitosis_coordinator.sessions.registry import SessionRegistry
+from mitosis_coordinator.sessions.session import Session
 from mitosis_coordinator.sessions.signals import SignalHub
 
 log = structlog.get_logger(__name__)
@@ -53,22 +54,28 @@ class Assigner:
         holding = self._registry.holding()
         if holding:
             to_release = await self._assignments.to_release(holding)
-            self._registry.release_assignments(held.id for held in to_release)
+            if to_release and await self._wanted_and_idle():
+                # A suite came between the two looks: nobody is disturbed for what an idle manager can take.
+                self._wanted.set()
+            else:
+                self._registry.release_assignments(held.id for held in to_release)
         sweep = SWEEP_SECONDS * random.uniform(0.8, 1.2)
         if not self._registry.idle():
             return sweep
         back_off = await self._assignments.seconds_until_back_off_ends()
         return sweep if back_off is None else min(sweep, max(0.0, back_off) + PAUSE_SECONDS)
 
-    async def _assign_idle(self) -> None:
+    async def _wanted_and_idle(self) -> list[Session]:
         idle = {session.manager.manager_id: session for session in self._registry.idle()}
         if not idle:
-            return
-        for manager_id in await self._assignments.wanted(list(idle)):
-            session = idle[manager_id]
+            return []
+        return [idle[manager_id] for manager_id in await self._assignments.wanted(list(idle))]
+
+    async def _assign_idle(self) -> None:
+        for session in await self._wanted_and_idle():
             if not session.is_idle():
                 continue
-            assignment = await self._assignments.assign(manager_id)
+            assignment = await self._assignments.assign(session.manager.manager_id)
             if assignment is None:
                 continue
             if session.is_idle():

@@ -19,9 +19,10 @@ LIMIT 1
 FOR NO KEY UPDATE OF s
 
 -- name: wanted_managers
--- Which of these managers `pick_suite` would find something for.
+-- Which of these managers are free, and `pick_suite` would find something for them.
 SELECT DISTINCT e.manager_id FROM task_suites s
 JOIN task_suite_managers e ON e.task_suite_id = s.id
+JOIN node_managers m ON m.id = e.manager_id AND m.state = 'Idle'
 JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
 WHERE e.manager_id = ANY(%(manager_ids)s) AND s.state IN ('Queued', 'Open', 'Executing')
   AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
