@@ -81,6 +81,8 @@ class Session:
         self._closed_because: Exception | None = None
         self._closed = asyncio.Event()
         self._goodbye = False
+        # The last claim got less than was asked for: the suite has no more to hand out.
+        self._starving = False
 
     @property
     def state(self) -> SessionState:
@@ -316,6 +318,9 @@ class Session:
             if stale:
                 log.info("stale_reports", manager_uuid=str(self.manager.manager_id), count=len(stale))
             self.outbox.put(msg.ReportsAcked(batches[-1].sequence, tuple(stale)))
+            if self._starving:
+                # It may have ended the last task that it held: somebody else may need the manager.
+                self._signals.manager_changed(self.manager.manager_id)
             for _ in batches:
                 self._to_commit.task_done()
 
@@ -337,6 +342,7 @@ class Session:
         claimed = await self._persist(
             lambda: self._assignments.claim(suite_id, self.manager.manager_id, assignment_id, limit)
         )
+        self._starving = len(claimed) < limit
         if not claimed:
             # There is nothing left to hand out: somebody else may need the manager.
             self._signals.manager_changed(self.manager.manager_id)
