@@ -16,7 +16,7 @@ from mitosis_coordinator.services.access import require_role
 from mitosis_coordinator.services.completion import Completion
 from mitosis_coordinator.services.groups import group_for
 from mitosis_coordinator.services.ports import LiveSessions, Signals
-from mitosis_coordinator.storage import suites, tasks
+from mitosis_coordinator.storage import managers, suites, tasks
 from mitosis_coordinator.storage.pool import Connection, Database
 
 log = structlog.get_logger(__name__)
@@ -185,6 +185,8 @@ class SuiteService:
             if count or suite.state is SuiteState.FAILED:
                 state = SUITE.after(suite.state, SuiteEvent.RETRIED)
                 await suites.count_retried(connection, suite_id, count, state)
+                await suites.match(connection, suite_id)
+                await suites.forget_back_offs(connection, suite_id)
             changed = await self._read(connection, suite_id)
         log.info("suite_retried", suite_uuid=str(suite_id), tasks=count)
         self._announce(suite_id)
@@ -208,7 +210,7 @@ class SuiteService:
     async def add_managers(
         self, principal: UserPrincipal, suite_id: UUID, manager_ids: Sequence[UUID]
     ) -> list[EligibleManager]:
-        """Make managers eligible by hand; who may run the suite then.
+        """Make managers eligible by hand and let other holders go; who may run the suite then.
 
         Raises:
             NotFound: There is no such suite that the caller may see, or no such manager.
@@ -230,6 +232,9 @@ class SuiteService:
                 raise InvalidField(unfit)
             await suites.add_managers(connection, suite_id, manager_ids)
             eligible = await suites.eligible_managers(connection, suite_id)
+            may_stay = {manager.manager_id for manager in eligible}
+            holders = [holder.manager_id for holder in await managers.holders(connection, suite_id)]
+        self._sessions.release_suite(suite_id, [holder for holder in holders if holder not in may_stay])
         self._announce(suite_id)
         return eligible
 

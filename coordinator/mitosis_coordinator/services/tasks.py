@@ -16,7 +16,7 @@ from mitosis_coordinator.domain.errors import (
 )
 from mitosis_coordinator.domain.ids import uuid_block
 from mitosis_coordinator.domain.principal import GroupRole, UserPrincipal
-from mitosis_coordinator.domain.suite import SUITE, Suite, SuiteEvent
+from mitosis_coordinator.domain.suite import SUITE, Suite, SuiteEvent, SuiteState
 from mitosis_coordinator.domain.task import TASK, AttemptRef, NewTask, Task, TaskEvent
 from mitosis_coordinator.services.access import require_role
 from mitosis_coordinator.services.completion import Completion
@@ -92,6 +92,8 @@ class TaskService:
             await tasks.insert(connection, ids, new_tasks, suite_id, group_id, principal.username)
             if suite is not None:
                 await self._count_in(connection, suite, len(ids))
+                if suite.state is SuiteState.COMPLETE:
+                    await suites.match(connection, suite.id)
         if suite_id is not None:
             self._signals.tasks_ready(suite_id)
             self._signals.suite_changed(suite_id)

@@ -162,6 +162,16 @@ async def refresh_managers(connection: Connection, suite_id: UUID) -> None:
     await execute(connection, _SQL["match_suite"], {"suite_id": suite_id})
 
 
+async def match(connection: Connection, suite_id: UUID) -> None:
+    """Match a suite that was at rest with the managers that came meanwhile; nobody is dropped."""
+    await execute(connection, _SQL["match_suite"], {"suite_id": suite_id})
+
+
+async def forget_back_offs(connection: Connection, suite_id: UUID) -> None:
+    """Let every manager try to prepare a suite again at once."""
+    await execute(connection, _SQL["forget_back_offs"], {"suite_id": suite_id})
+
+
 async def match_manager(connection: Connection, manager_id: UUID) -> None:
     """Match a manager with the active suites again."""
     await execute(connection, _SQL["unmatch_manager"], {"manager_id": manager_id})

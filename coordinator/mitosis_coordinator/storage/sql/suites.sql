@@ -187,6 +187,11 @@ RETURNING preparation_failures, max_preparation_failures
 -- A preparation succeeded.
 UPDATE task_suites SET preparation_failures = 0 WHERE id = %(suite_id)s AND preparation_failures > 0
 
+-- name: forget_back_offs
+-- Lets every manager try to prepare a suite again at once.
+UPDATE task_suite_managers SET preparation_failures = 0, retry_after = NULL
+WHERE task_suite_id = %(suite_id)s AND preparation_failures > 0
+
 -- name: hook_runs
 -- The latest hook runs of a suite, newest first.
 SELECT h.hook_type, h.result, h.manager_id, m.name AS manager_name, h.exit_code, h.error, h.output_tail,
