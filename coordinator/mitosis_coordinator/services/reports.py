@@ -142,7 +142,8 @@ class ReportService:
             if worn_out >= held.max_attempts or cancelled
             else "no other manager is there to try it"
         )
-        error = f"its worker died {len(deaths)} times ({deaths[-1]}); {why}"
+        times = "once" if len(deaths) == 1 else f"{len(deaths)} times"
+        error = f"its worker died {times} ({deaths[-1]}); {why}"
         await tasks.fail_held(connection, held.id, replace(report.result, error=error))
         await suites.count_failed(connection, held.task_suite_id, 1)
         consequences.changed.add(held.task_suite_id)
