@@ -194,7 +194,7 @@ class Crew:
             self._check_gone()
             return
         reason = "left unasked" if ended.death.clean else ended.death.reason
-        self._bury(ended.worker, reason, ended.output_tail, blamed)
+        self._bury(ended.worker, reason, ended.death.output_tail, blamed)
         # Tasks went back to the buffer, where other workers may be waiting for them.
         self._server.wake()
 

@@ -26,6 +26,8 @@ class Death:
     returncode: int
     # We sent the signal ourselves, so nobody is to blame for it.
     wanted: bool = False
+    # The end of what it wrote itself; after a fault, the Python traceback is in it.
+    output_tail: str = ""
 
     @property
     def clean(self) -> bool:

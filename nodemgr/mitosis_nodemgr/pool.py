@@ -38,7 +38,6 @@ class Ended:
     pid: int
     death: Death
     running: int | None
-    output_tail: str
 
 
 @dataclass(slots=True)
@@ -141,9 +140,8 @@ class Pool:
             Ended(
                 worker=index,
                 pid=worker.child.pid,
-                death=Death(returncode, wanted=worker.killed),
+                death=Death(returncode, wanted=worker.killed, output_tail=worker.child.tail.text()),
                 running=None if seen is None else seen.ordinal,
-                output_tail=worker.child.tail.text(),
             )
         )
 

@@ -262,6 +262,7 @@ class TaskBook:
         del self._all[task.key]
         error = f"killed {len(task.deaths)} workers, the last one {_lower(task.deaths)}"
         report = self._own_report(task, stream.TASK_OUTCOME_WORKER_DIED, error, wall_time)
+        report.result.stderr_tail = task.deaths[-1].output_tail
         report.worker_deaths.extend(death.reason for death in task.deaths)
         self._report(report)
 

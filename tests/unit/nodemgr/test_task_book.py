@@ -102,14 +102,16 @@ TestEveryAttemptLeavesOnce.settings = settings(max_examples=60, stateful_step_co
 def test_a_task_that_kills_its_workers_is_handed_back_with_its_history() -> None:
     book = TaskBook(9, Counters())
     book.receive(assigned("bad", "good"))
-    for _ in range(2):
+    for last_words in ("first", "second"):
         (task,) = book.give(0, 1, 0.0)
         assert task.uuid == "bad"
-        assert book.worker_ended(0, Death(-signal.SIGSEGV), task.ordinal, 5.5) is task
+        death = Death(-signal.SIGSEGV, output_tail=last_words)
+        assert book.worker_ended(0, death, task.ordinal, 5.5) is task
     (report,) = book.take_reports()
     assert (report.outcome, report.assignment_id) == (stream.TASK_OUTCOME_WORKER_DIED, 9)
     assert list(report.worker_deaths) == ["killed by SIGSEGV"] * 2
     assert report.result.error == "killed 2 workers, the last one killed by SIGSEGV"
+    assert report.result.stderr_tail == "second"
     assert report.finished_at.seconds == 5
     assert [task.uuid for task in book.give(0, 1, 0.0)] == ["good"]
 

@@ -286,7 +286,8 @@ type TaskResult struct {
 	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	// The last 64 KiB of standard output, UTF-8 safe.
 	StdoutTail string `protobuf:"bytes,3,opt,name=stdout_tail,json=stdoutTail,proto3" json:"stdout_tail,omitempty"`
-	// The last 64 KiB of standard error; for a handler that raised, its traceback.
+	// The last 64 KiB of standard error; for a handler that raised, its traceback; for one
+	// that killed its worker, the end of the worker's own output.
 	StderrTail string `protobuf:"bytes,4,opt,name=stderr_tail,json=stderrTail,proto3" json:"stderr_tail,omitempty"`
 	// What the handler returned, as one JSON document of at most 1 MiB.
 	ReturnValue   *string `protobuf:"bytes,5,opt,name=return_value,json=returnValue,proto3,oneof" json:"return_value,omitempty"`
