@@ -36,7 +36,7 @@ WHERE e.manager_id = ANY(%(manager_ids)s) AND s.state IN ('Queued', 'Open', 'Exe
                                   AND NOT (a.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))))
 
 -- name: assignments_to_release
--- For each suite that nobody works for, the assignment that should end for it, if any.
+-- For each suite that nobody can work for, the assignment that should end for it, if any.
 SELECT DISTINCT ON (s.id) a.id, a.task_suite_id, a.state
 FROM task_suites s
 JOIN task_suite_managers e ON e.task_suite_id = s.id
@@ -53,9 +53,17 @@ WHERE a.manager_id = ANY(%(manager_ids)s)
   AND s.state IN ('Queued', 'Open', 'Executing')
   AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
   AND (e.retry_after IS NULL OR e.retry_after <= now())
-  AND NOT EXISTS (SELECT 1 FROM assignments other WHERE other.task_suite_id = s.id AND other.state <> 'Ended')
   AND EXISTS (SELECT 1 FROM active_tasks t WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
-              AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))
+              AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
+              -- Nobody holds the suite, or none of those who do may take this one; as in `pick_suite`, only the last
+              -- few tasks of a suite are looked at for that.
+              AND (NOT EXISTS (SELECT 1 FROM assignments other
+                               WHERE other.task_suite_id = s.id AND other.state <> 'Ended')
+                   OR s.pending_tasks <= (SELECT count(*) FROM assignments other
+                                          WHERE other.task_suite_id = s.id AND other.state <> 'Ended')
+                      AND NOT EXISTS (SELECT 1 FROM assignments other
+                                      WHERE other.task_suite_id = s.id AND other.state <> 'Ended'
+                                        AND NOT (other.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))))
   AND (holder.nothing_left OR s.priority > held.priority)
 ORDER BY s.id, holder.nothing_left DESC, held.priority, a.id
 
