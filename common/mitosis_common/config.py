@@ -158,7 +158,7 @@ def _parse_env(model: type[BaseModel], location: Sequence[str], value: str) -> o
 def _holds_structure(annotation: object) -> bool:
     origin = getattr(annotation, "__origin__", annotation)
     if isinstance(origin, type):
-        return issubclass(origin, list | tuple | dict | set | frozenset)
+        return issubclass(origin, list | tuple | Mapping | set | frozenset)
     return any(_holds_structure(argument) for argument in getattr(annotation, "__args__", ()))
 
 

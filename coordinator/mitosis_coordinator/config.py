@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from mitosis_common import config as common
+from mitosis_coordinator.domain.plan import DEFAULT_PREFETCH, MAX_WORKERS
+from mitosis_coordinator.domain.rules import MAX_AUTO_CLOSE_SECONDS
 
 # Names of their own, as documented; every other key is MITOSIS_<SECTION>__<FIELD>.
 ENV_NAMES: Mapping[str, str] = {
@@ -85,9 +87,9 @@ class TaskSuitesConfig(_Section):
     """Task suites: whether there are any, and what they start with."""
 
     enabled: bool = True
-    default_auto_close_timeout_seconds: int = Field(default=180, ge=0, le=31_536_000)
+    default_auto_close_timeout_seconds: int = Field(default=180, ge=0, le=MAX_AUTO_CLOSE_SECONDS)
     max_tasks_per_suite: int = Field(default=1_000_000, ge=1, le=1_000_000_000)
-    prefetch_count: int = Field(default=32, ge=1, le=10_000)
+    prefetch_count: int = Field(default=DEFAULT_PREFETCH, ge=0, le=MAX_WORKERS)
 
 
 class NodeManagersConfig(_Section):

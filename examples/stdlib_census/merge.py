@@ -1,7 +1,7 @@
 """The cleanup hook: `python -m stdlib_census.merge DIRECTORY` makes one report of all results, and checks them.
 
-It ends with exit code 1 when a file of the manifest was not counted. One that was counted twice is no mistake: a task runs
-again when its worker dies before the result is safe, and counting the same file again gives the same numbers.
+It ends with exit code 1 when a file of the manifest was not counted. One that was counted twice is no mistake: a task
+runs again when its worker dies before the result is safe, and counting the same file again gives the same numbers.
 """
 
 from __future__ import annotations

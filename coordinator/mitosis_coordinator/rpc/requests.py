@@ -15,7 +15,7 @@ from mitosis_coordinator.domain.errors import LimitExceeded
 from mitosis_coordinator.domain.hook import HookSpec
 from mitosis_coordinator.domain.manager import ManagerRole
 from mitosis_coordinator.domain.plan import MAX_WORKERS, Strategy, WorkerPlan
-from mitosis_coordinator.domain.rules import MAX_PRIORITY, Rules
+from mitosis_coordinator.domain.rules import MAX_AUTO_CLOSE_SECONDS, MAX_PRIORITY, Rules
 from mitosis_coordinator.domain.suite import SuiteSpec
 from mitosis_coordinator.domain.task import NewTask
 from mitosis_coordinator.rpc import enums
@@ -23,7 +23,6 @@ from mitosis_coordinator.services.managers import NewManager
 
 MAX_HOOK_SECONDS = 86_400
 MAX_TASK_SECONDS = 604_800
-MAX_AUTO_CLOSE_SECONDS = 604_800
 MAX_BACKOFF_SECONDS = 86_400
 MAX_MANAGERS_PER_CALL = 1000
 MAX_GROUPS_PER_MANAGER = 100

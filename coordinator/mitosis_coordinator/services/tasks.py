@@ -92,8 +92,6 @@ class TaskService:
             await tasks.insert(connection, ids, new_tasks, suite_id, group_id, principal.username)
             if suite is not None:
                 await self._count_in(connection, suite, len(ids))
-                if suite.state is SuiteState.COMPLETE:
-                    await suites.match(connection, suite.id)
         if suite_id is not None:
             self._signals.tasks_ready(suite_id)
             self._signals.suite_changed(suite_id)
@@ -176,7 +174,11 @@ class TaskService:
 
     async def _count_in(self, connection: Connection, suite: Suite, count: int) -> None:
         """Count tasks into their suite, last, so that its row is locked only for a moment."""
-        if await suites.count_submitted(connection, suite.id, count, self._max_tasks_per_suite) is not None:
+        before = await suites.count_submitted(connection, suite.id, count, self._max_tasks_per_suite)
+        if before is SuiteState.COMPLETE:
+            # Managers that came while it was at rest do not know it.
+            await suites.match(connection, suite.id)
+        if before is not None:
             return
         now = await suites.get(connection, suite.id)
         if now is None:

@@ -118,7 +118,7 @@ async def seconds_until_due(connection: Connection) -> float | None:
 
 
 async def count_submitted(connection: Connection, suite_id: UUID, count: int, max_tasks: int) -> SuiteState | None:
-    """Count new tasks in and reopen a Complete suite; None when its state or its size forbids it."""
+    """Count new tasks in and reopen a Complete suite; its state before, None when that or its size forbids it."""
     parameters = {
         "suite_id": suite_id,
         "count": count,

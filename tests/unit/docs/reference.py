@@ -54,8 +54,7 @@ def _rows(where: str, model: type[BaseModel], names: Mapping[str, str]) -> Itera
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             for name, leaf in inner.model_fields.items():
                 key = f"{section}.{name}"
-                # The loader reads YAML from a variable for lists, and not for mappings.
-                generic = "" if _accepts(leaf) == "mapping" else f"MITOSIS_{section}__{name}".upper()
+                generic = f"MITOSIS_{section}__{name}".upper()
                 yield Key(where, key, _accepts(leaf), _default(leaf), by_key.get(key, generic))
         else:
             # A variable needs a section in its name.

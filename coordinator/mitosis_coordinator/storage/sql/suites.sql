@@ -151,12 +151,13 @@ WHERE state IN ('Queued', 'Open', 'Executing') AND pending_tasks = 0
 
 -- name: count_submitted
 -- Counts new tasks in, and reopens a Complete suite; no row when its state or its size forbids it.
-UPDATE task_suites SET total_tasks = total_tasks + %(count)s, pending_tasks = pending_tasks + %(count)s,
+UPDATE task_suites s SET total_tasks = s.total_tasks + %(count)s, pending_tasks = s.pending_tasks + %(count)s,
     closed = false, last_activity_at = now(), updated_at = now(),
-    state = CASE WHEN state = 'Complete' THEN 'Queued' ELSE state END,
-    finished_at = CASE WHEN state = 'Complete' THEN NULL ELSE finished_at END
-WHERE id = %(suite_id)s AND state = ANY(%(allowed)s) AND total_tasks + %(count)s <= %(max_tasks)s
-RETURNING state
+    state = CASE WHEN s.state = 'Complete' THEN 'Queued' ELSE s.state END,
+    finished_at = CASE WHEN s.state = 'Complete' THEN NULL ELSE s.finished_at END
+FROM (SELECT id, state FROM task_suites WHERE id = %(suite_id)s FOR NO KEY UPDATE) AS before
+WHERE s.id = before.id AND before.state = ANY(%(allowed)s) AND s.total_tasks + %(count)s <= %(max_tasks)s
+RETURNING before.state
 
 -- name: count_cancelled
 -- Counts cancelled tasks out.
