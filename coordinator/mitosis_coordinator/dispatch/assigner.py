@@ -29,6 +29,8 @@ class Assigner:
         self._assignments = assignments
         self._registry = registry
         self._wanted = asyncio.Event()
+        # A hand-out failed, and may have happened all the same.
+        self._in_doubt = False
         signals.on_work(self._wanted.set)
 
     async def run(self) -> None:
@@ -44,12 +46,16 @@ class Assigner:
             try:
                 timeout = await self.round()
             except StorageUnavailable as error:
+                self._in_doubt = True
                 log.warning("assigner_waits_for_storage", error=str(error))
                 timeout = _RETRY_SECONDS
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def round(self) -> float:
         """Look once; how long until the next look without a hint."""
+        if self._in_doubt:
+            await self._deliver_unheard()
+            self._in_doubt = False
         await self._assign_idle()
         holding = self._registry.holding()
         if holding:
@@ -70,6 +76,13 @@ class Assigner:
         if not idle:
             return []
         return [idle[manager_id] for manager_id in await self._assignments.wanted(list(idle))]
+
+    async def _deliver_unheard(self) -> None:
+        for session in self._registry.idle():
+            assignment = await self._assignments.undelivered(session.manager.manager_id)
+            if assignment is not None and session.is_idle():
+                log.warning("assignment_unheard", assignment_id=assignment.id)
+                session.take(assignment)
 
     async def _assign_idle(self) -> None:
         for session in await self._wanted_and_idle():

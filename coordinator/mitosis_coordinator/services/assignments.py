@@ -155,6 +155,21 @@ class AssignmentService:
         async with self._database.connection() as connection:
             return await tasks.claim(connection, suite_id, manager_id, assignment_id, limit)
 
+    async def held_tasks(self, assignment_id: int) -> Set[AttemptRef]:
+        """Read the attempts that an assignment holds."""
+        async with self._database.connection() as connection:
+            return await tasks.held_by(connection, assignment_id)
+
+    async def undelivered(self, manager_id: UUID) -> Assignment | None:
+        """Read what a manager was given of which its session does not know: the answer to `assign` was lost."""
+        async with self._database.connection() as connection:
+            held = await managers.held_assignment(connection, manager_id)
+            suite = await suites.get(connection, held.task_suite_id) if held is not None else None
+            if held is None or suite is None:
+                return None
+            counts = await self._worker_counts(connection, suite)
+        return Assignment(held.id, suite, counts[manager_id][1]) if manager_id in counts else None
+
     async def suite(self, suite_id: UUID) -> Suite | None:
         """Read the suite of an assignment."""
         async with self._database.connection() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +19,7 @@ from mitosis_coordinator.domain.errors import InvalidField, SessionReplaced, Sto
 from mitosis_coordinator.domain.manager import HOLDING_STATES, ManagerMetrics, ManagerState
 from mitosis_coordinator.domain.principal import ManagerPrincipal
 from mitosis_coordinator.domain.suite import SuiteState
+from mitosis_coordinator.domain.task import AttemptRef, Report
 from mitosis_coordinator.services.assignments import Assignment, AssignmentService, Attachment, FinishReason, Verdict
 from mitosis_coordinator.services.reports import ReportService
 from mitosis_coordinator.sessions import machine
@@ -37,6 +38,7 @@ ATTACH_TIMEOUT_SECONDS = 15.0
 SWEEP_SECONDS = 5.0
 MAX_REPORTS_PER_COMMIT = 4096
 REPORT_BATCHES_AHEAD = 64
+_FIRST_RETRY_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,10 @@ class Session:
         self._closed_because: Exception | None = None
         self._closed = asyncio.Event()
         self._goodbye = False
+        # Attempts, by task, that the manager was sent and that have not come back.
+        self._out: dict[str, int] = {}
+        # A claim failed, and may have happened all the same.
+        self._in_doubt = False
         # The last claim got less than was asked for: the suite has no more to hand out.
         self._starving = False
 
@@ -214,6 +220,7 @@ class Session:
             self._changed(self)
         elif attachment.assignment is not None:
             self._hold(SessionEvent.RESUMED, attachment.assignment)
+            self._out = {ref.task_id: ref.attempt for ref in first.held}
             self._follow_suite(attachment.assignment.suite.state, attachment.assignment.suite.reason)
             update = msg.ConfigUpdate(attachment.assignment.id, attachment.assignment.worker_count)
             if self._state.phase is Phase.HOLDING:
@@ -232,6 +239,7 @@ class Session:
         self._state = machine.finished(self._state, finished.assignment_id, wants_more=wants_more)
         if self._state.assignment_id is None:
             self._feeding.close()
+            self._out.clear()
         self._changed(self)
 
     def _follow_suite(self, state: SuiteState | None, reason: str = "") -> None:
@@ -267,6 +275,7 @@ class Session:
                 await self._persist(
                     lambda: self._reports.handed_back(self.manager.manager_id, message.assignment_id, message.refs)
                 )
+                self._came_back(message.refs)
             case msg.WorkerFailure():
                 log.warning(
                     "worker_failed",
@@ -315,6 +324,7 @@ class Session:
                 count += len(batches[-1].reports)
             reports = [report for batch in batches for report in batch.reports]
             stale = await self._persist(partial(self._reports.commit, self.manager.manager_id, reports))
+            self._came_back(reports)
             if stale:
                 log.info("stale_reports", manager_uuid=str(self.manager.manager_id), count=len(stale))
             self.outbox.put(msg.ReportsAcked(batches[-1].sequence, tuple(stale)))
@@ -335,13 +345,22 @@ class Session:
             self._feed_wanted.clear()
             while (limit := self._state.claimable()) and await self._claim(limit):
                 pass
+            if self._in_doubt:
+                self._in_doubt = False
+                await self._give_back_unheard()
 
     async def _claim(self, limit: int) -> bool:
         """Claim and send one batch; whether more may be there."""
         assignment_id, suite_id = self._held()
-        claimed = await self._persist(
-            lambda: self._assignments.claim(suite_id, self.manager.manager_id, assignment_id, limit)
-        )
+
+        async def claim() -> list[ClaimedTask]:
+            try:
+                return await self._assignments.claim(suite_id, self.manager.manager_id, assignment_id, limit)
+            except StorageUnavailable:
+                self._in_doubt = True
+                raise
+
+        claimed = await self._persist(claim)
         self._starving = len(claimed) < limit
         if not claimed:
             # There is nothing left to hand out: somebody else may need the manager.
@@ -350,6 +369,7 @@ class Session:
         # Credit may have moved to another assignment meanwhile; what was claimed goes out all the same, and the
         # manager hands back what it does not want.
         if self._state.holds(assignment_id):
+            self._out.update((task.task_id, task.attempt) for task in claimed)
             size = sum(len(task.spec) for task in claimed)
             self._state = machine.sent(self._state, len(claimed), size)
         for batch in _split(claimed):
@@ -363,6 +383,27 @@ class Session:
         suite = await self._persist(lambda: self._assignments.suite(suite_id))
         if self._state.suite_id == suite_id:
             self._follow_suite(suite.state if suite else None, suite.reason if suite else "")
+        await self._give_back_unheard()
+
+    async def _give_back_unheard(self) -> None:
+        """Make Ready again what was claimed by a statement whose answer was lost: nobody else would ever miss it.
+
+        Only the feeder claims, so none of its claims is under way while it looks here; what comes back meanwhile is
+        fenced by its attempt.
+        """
+        assignment_id = self._state.assignment_id
+        if assignment_id is None or self._state.phase is not Phase.HOLDING:
+            return
+        believed = await self._persist(lambda: self._assignments.held_tasks(assignment_id))
+        unheard = [ref for ref in believed if self._out.get(ref.task_id) != ref.attempt]
+        if unheard and self._state.holds(assignment_id):
+            log.warning("claim_unheard", manager_uuid=str(self.manager.manager_id), count=len(unheard))
+            await self._persist(lambda: self._reports.handed_back(self.manager.manager_id, assignment_id, unheard))
+
+    def _came_back(self, attempts: Iterable[AttemptRef | Report]) -> None:
+        for one in attempts:
+            if self._out.get(one.task_id) == one.attempt:
+                del self._out[one.task_id]
 
     def _held(self) -> tuple[int, UUID]:
         if self._state.assignment_id is None or self._state.suite_id is None:
@@ -371,10 +412,14 @@ class Session:
 
     async def _persist(self, write: Callable[[], Awaitable[Result]]) -> Result:
         """Write until the database takes it: it may be away for a while, and the stream stays up meanwhile."""
-        delay = 0.1
+        delay = _FIRST_RETRY_SECONDS
         while True:
             try:
-                return await write()
+                written = await write()
+                if delay > _FIRST_RETRY_SECONDS:
+                    # An earlier try may have counted, and what followed from it was never announced.
+                    self._signals.deadline_changed()
+                return written
             except StorageUnavailable as error:
                 log.warning("session_waits_for_storage", manager_uuid=str(self.manager.manager_id), error=str(error))
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))
