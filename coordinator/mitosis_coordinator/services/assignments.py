@@ -214,13 +214,15 @@ class AssignmentService:
     async def hook_ended(self, manager_id: UUID, report: HookReport) -> None:
         """Record how a hook ended. The same report again changes nothing."""
         failed = report.hook_type is HookType.PREPARATION and report.result in (HookResult.FAILURE, HookResult.TIMEOUT)
+        others: list[UUID] = []
         async with self._database.transaction() as connection:
             suite_id = await self._lock_suite_of(connection, manager_id, report.assignment_id)
             if suite_id is None:
                 return
             recorded = await managers.insert_hook_run(connection, manager_id, report)
             if recorded is not None and failed:
-                await self._preparation_failed(connection, manager_id, suite_id, report.error)
+                others = await self._preparation_failed(connection, manager_id, suite_id, report.error)
+        self._sessions.release_suite(suite_id, others)
         log.info(
             "hook_ended",
             suite_uuid=str(suite_id),
@@ -233,14 +235,16 @@ class AssignmentService:
 
     async def finished(self, manager_id: UUID, assignment_id: int, reason: FinishReason) -> None:
         """A manager let go of a suite, after its cleanup. The same again changes nothing."""
+        others: list[UUID] = []
         async with self._database.transaction() as connection:
             suite_id = await self._lock_suite_of(connection, manager_id, assignment_id)
             if suite_id is not None:
                 if reason is FinishReason.PREPARATION_FAILED:
-                    await self._ensure_failure_recorded(connection, manager_id, assignment_id, suite_id)
+                    others = await self._ensure_failure_recorded(connection, manager_id, assignment_id, suite_id)
                 await self._end(connection, assignment_id, suite_id, reason, lost=None)
             await self._free_manager(connection, manager_id)
         if suite_id is not None:
+            self._sessions.release_suite(suite_id, others)
             await self._after_end(suite_id, manager_id, reason)
         self._signals.manager_changed(manager_id)
 
@@ -382,16 +386,21 @@ class AssignmentService:
 
     async def _ensure_failure_recorded(
         self, connection: Connection, manager_id: UUID, assignment_id: int, suite_id: UUID
-    ) -> None:
+    ) -> list[UUID]:
         """Count a failed preparation that no hook report told of, so that it cannot repeat without end."""
         error = "the manager could not start the suite"
         report = HookReport(
             assignment_id, HookType.PREPARATION, HookResult.FAILURE, None, error, "", datetime.now(UTC), 0.0
         )
-        if await managers.insert_hook_run(connection, manager_id, report) is not None:
-            await self._preparation_failed(connection, manager_id, suite_id, error)
+        if await managers.insert_hook_run(connection, manager_id, report) is None:
+            return []
+        return await self._preparation_failed(connection, manager_id, suite_id, error)
 
-    async def _preparation_failed(self, connection: Connection, manager_id: UUID, suite_id: UUID, error: str) -> None:
+    async def _preparation_failed(
+        self, connection: Connection, manager_id: UUID, suite_id: UUID, error: str
+    ) -> list[UUID]:
+        """Count a failed preparation; the other holders of the suite when it is Failed by it."""
+        others: list[UUID] = []
         failures, allowed = await suites.count_preparation_failure(connection, suite_id)
         here = await managers.preparation_failures(connection, suite_id, manager_id) + 1
         await managers.back_off(connection, suite_id, manager_id, preparation_backoff_seconds(here))
@@ -399,10 +408,13 @@ class AssignmentService:
             reason = f"{failures} preparations in a row failed; the last: {error}"
             await suites.set_state(connection, suite_id, SuiteState.FAILED, SuiteEvent.PREPARATION_EXHAUSTED, reason)
             log.warning("suite_failed", suite_uuid=str(suite_id), reason=reason)
+            holders = await managers.holders(connection, suite_id)
+            others = [holder.manager_id for holder in holders if holder.manager_id != manager_id]
         manager = await managers.lock(connection, manager_id)
         if manager is not None:
             failed = preparation_failed(manager.failed_preparations, suite_id)
             await managers.note_failed_preparations(connection, manager_id, failed)
+        return others
 
     async def _worker_counts(self, connection: Connection, suite: Suite) -> dict[UUID, tuple[int, int]]:
         """For each holder its assignment and how many workers it runs."""
