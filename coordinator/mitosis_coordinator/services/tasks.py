@@ -80,7 +80,6 @@ class TaskService:
         ids = uuid_block(len(new_tasks))
         async with self._database.transaction() as connection:
             suite, group_id = await self._target(connection, principal, group_name, suite_id)
-            _require_something_to_run(new_tasks, suite, field)
             if request_id:
                 wanted = suites.RememberedRequest(fingerprint, ids[0], len(ids))
                 known = await suites.remember_request(connection, principal.user_id, request_id, wanted)
@@ -89,6 +88,10 @@ class TaskService:
                         raise RequestIdReused(f"request_id {request_id} was used for another request")
                     first = known.resource_id.int
                     return [UUID(int=first + offset) for offset in range(known.resource_count)]
+            # After that: a repetition is answered as the first call was, whatever became of the suite meanwhile.
+            if suite is not None:
+                SUITE.after(suite.state, SuiteEvent.SUBMITTED, str(suite.id))
+            _require_something_to_run(new_tasks, suite, field)
             await tasks.insert(connection, ids, new_tasks, suite_id, group_id, principal.username)
             if suite is not None:
                 await self._count_in(connection, suite, len(ids))
@@ -169,7 +172,6 @@ class TaskService:
             raise InvalidField.one(
                 "group_name", group_name, f'"{suite.group_name}", the group of the suite, or nothing'
             )
-        SUITE.after(suite.state, SuiteEvent.SUBMITTED, str(suite_id))
         return suite, suite.group_id
 
     async def _count_in(self, connection: Connection, suite: Suite, count: int) -> None:
