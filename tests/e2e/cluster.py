@@ -61,7 +61,7 @@ class Part:
             self._process = subprocess.Popen(
                 self._argv,
                 cwd=self._box.root,
-                env={**self._box.environment, "PYTHONPATH": str(_ROOT)},
+                env={**self._box.environment, "PYTHONPATH": os.pathsep.join(_python_path(self._box))},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -86,6 +86,11 @@ class Part:
     def output(self) -> str:
         """Returns what all its processes have written."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+def _python_path(box: Sandbox) -> list[str]:
+    inherited = box.environment.get("PYTHONPATH")
+    return [str(_ROOT), inherited] if inherited else [str(_ROOT)]
 
 
 class ManagerPart(Part):
