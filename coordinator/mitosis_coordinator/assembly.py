@@ -23,7 +23,9 @@ from mitosis_coordinator.rpc.server import RpcService
 from mitosis_coordinator.rpc.suite_service import SuiteServicer
 from mitosis_coordinator.rpc.task_service import TaskServicer
 from mitosis_coordinator.services.assignments import AssignmentService, Liveness
+from mitosis_coordinator.services.attachment import AttachmentService
 from mitosis_coordinator.services.completion import Completion
+from mitosis_coordinator.services.endings import Endings
 from mitosis_coordinator.services.managers import ManagerService
 from mitosis_coordinator.services.reports import ReportService
 from mitosis_coordinator.services.retries import RetryService
@@ -45,7 +47,9 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
         database, signals, registry, completion, max_tasks_per_suite=config.task_suites.max_tasks_per_suite
     )
     managers = ManagerService(database, signals, registry, components.authority, enabled=config.node_managers.enabled)
-    assignments = AssignmentService(database, signals, registry)
+    endings = Endings(database, signals, registry)
+    assignments = AssignmentService(database, signals, registry, endings)
+    attachments = AttachmentService(database, endings)
     reports = ReportService(database, signals, completion)
     settings = SessionSettings(
         heartbeat_interval=timedelta(seconds=config.stream.heartbeat_interval_seconds),
@@ -53,7 +57,7 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
     )
 
     def new_session(manager: ManagerPrincipal) -> Session:
-        return Session(manager, assignments, reports, signals, settings, registry.moved)
+        return Session(manager, attachments, assignments, reports, signals, settings, registry.moved)
 
     limits = Limits(
         max_payload_bytes=config.limits.max_payload_bytes,

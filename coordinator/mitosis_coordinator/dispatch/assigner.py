@@ -30,7 +30,6 @@ class Assigner:
         self._registry = registry
         self._wanted = asyncio.Event()
         # A hand-out failed, and may have happened all the same.
-        self._in_doubt = False
         signals.on_work(self._wanted.set)
 
     async def run(self) -> None:
@@ -46,16 +45,13 @@ class Assigner:
             try:
                 timeout = await self.round()
             except StorageUnavailable as error:
-                self._in_doubt = True
                 log.warning("assigner_waits_for_storage", error=str(error))
                 timeout = _RETRY_SECONDS
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def round(self) -> float:
         """Look once; how long until the next look without a hint."""
-        if self._in_doubt:
-            await self._deliver_unheard()
-            self._in_doubt = False
+        await self._withdraw_unheard()
         await self._assign_idle()
         holding = self._registry.holding()
         if holding:
@@ -77,12 +73,16 @@ class Assigner:
             return []
         return [idle[manager_id] for manager_id in await self._assignments.wanted(list(idle))]
 
-    async def _deliver_unheard(self) -> None:
-        for session in self._registry.idle():
-            assignment = await self._assignments.undelivered(session.manager.manager_id)
-            if assignment is not None and session.is_idle():
-                log.warning("assignment_unheard", assignment_id=assignment.id)
-                session.take(assignment)
+    async def _withdraw_unheard(self) -> None:
+        """End what managers hold that are idle: they never heard of it, and everybody would wait for ever."""
+        idle = [session.manager.manager_id for session in self._registry.idle()]
+        if not idle:
+            return
+        for held in await self._assignments.unheard_of(idle):
+            session = self._registry.of_manager(held.manager_id)
+            if session is None or session.is_idle():
+                log.warning("assignment_unheard", assignment_id=held.id)
+                await self._assignments.withdraw(held.manager_id, held.id)
 
     async def _assign_idle(self) -> None:
         for session in await self._wanted_and_idle():
@@ -91,8 +91,11 @@ class Assigner:
             assignment = await self._assignments.assign(session.manager.manager_id)
             if assignment is None:
                 continue
-            if session.is_idle():
-                session.take(assignment)
+            # The manager may have come back with a new session meanwhile, which may be the one it was given to.
+            current = self._registry.of_manager(session.manager.manager_id)
+            if current is not None and current.is_idle() and current.epoch == assignment.session_epoch:
+                current.take(assignment)
+                await self._assignments.delivered(assignment, current.manager.manager_id)
             else:
-                # The stream ended meanwhile: the next session of the manager finds the assignment and ends it.
                 log.info("assignment_undelivered", assignment_id=assignment.id)
+                await self._assignments.withdraw(session.manager.manager_id, assignment.id)

@@ -15,7 +15,8 @@ from mitosis_coordinator.domain.plan import CpuBinding, Strategy
 from mitosis_coordinator.domain.rules import Rules
 from mitosis_coordinator.domain.suite import Selection, SuiteState
 from mitosis_coordinator.domain.task import FailureKind, Outcome, TaskState
-from mitosis_coordinator.services.assignments import FinishReason, Verdict
+from mitosis_coordinator.services.assignments import FinishReason
+from mitosis_coordinator.services.attachment import Verdict
 
 Member = TypeVar("Member", bound=Enum)
 

@@ -18,7 +18,7 @@ from mitosis_coordinator.domain.errors import (
     WrongState,
 )
 from mitosis_coordinator.domain.ids import new_uuid
-from mitosis_coordinator.domain.manager import MANAGER, Manager, ManagerMetrics, ManagerRole, ManagerState
+from mitosis_coordinator.domain.manager import Manager, ManagerMetrics, ManagerRole
 from mitosis_coordinator.domain.principal import GroupRole, ManagerPrincipal, UserPrincipal
 from mitosis_coordinator.services.groups import group_for
 from mitosis_coordinator.services.ports import LiveSessions, Signals
@@ -98,6 +98,7 @@ class ManagerService:
                         raise RequestIdReused(f"request_id {request_id} was used for another request")
                     await managers.replace_token(connection, known.resource_id, token_id, at_once=True)
                     manager = await self._read(connection, known.resource_id)
+                    self._sessions.disconnect(manager.id)
                     return manager, self._authority.issue_manager_token(manager.id, token_id)
             stored = await managers.insert(
                 connection, manager_id, new.name, new.tags, new.max_workers, token_id, principal.username
@@ -172,8 +173,7 @@ class ManagerService:
             raise PermissionDenied(f"manager {manager.name}: needs the role Admin in a group that may control it")
         reason = f"asked by {principal.username}"
         if not self._sessions.shut_down(manager_id, reason, graceful=graceful):
-            state = ManagerState.OFFLINE
-            raise WrongState("manager", manager.name, state, "shutdown", MANAGER.allowed(state))
+            raise WrongState("manager", manager.name, f"{manager.state} and not connected", "shutdown", ())
         log.info("manager_shutdown_requested", manager_uuid=str(manager_id), graceful=graceful)
         return manager
 

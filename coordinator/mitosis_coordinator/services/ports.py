@@ -40,5 +40,8 @@ class LiveSessions(Protocol):
     def resize(self, manager_id: UUID, assignment_id: int, worker_count: int) -> None:
         """Tell a manager how many workers it runs from now on."""
 
+    def disconnect(self, manager_id: UUID) -> None:
+        """End the session of a manager whose token was replaced; it comes back if it has the new one."""
+
     def shut_down(self, manager_id: UUID, reason: str, *, graceful: bool) -> bool:
         """Tell a manager to end; False when it is not connected."""

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from mitosis_coordinator.domain.errors import StorageUnavailable
 from mitosis_coordinator.domain.suite import SuiteState
 from mitosis_coordinator.domain.task import AttemptRef, FailureKind, Outcome, Report
 from mitosis_coordinator.services.completion import Completion
@@ -64,7 +65,7 @@ class ReportService:
                 accepted = finished.accepted_ids
                 consequences.changed.update(finished.suite_ids)
                 consequences.quiet.update(finished.quiet_suite_ids)
-        await self._announce(consequences)
+        await self._announce(consequences, retried=bool(settled))
         if accepted is None and len(final) == len(reports):
             return []
         known = settled | ({report.task_id for report in final} if accepted is None else accepted)
@@ -79,7 +80,7 @@ class ReportService:
     ) -> None:
         """Record that attempts have been running for a while."""
         async with self._database.connection() as connection:
-            await tasks.start(connection, assignment_id, starts)
+            await tasks.start(connection, manager_id, assignment_id, starts)
         log.debug("tasks_started", manager_uuid=str(manager_id), count=len(starts))
 
     async def handed_back(self, manager_id: UUID, assignment_id: int, refs: Sequence[AttemptRef]) -> None:
@@ -113,8 +114,6 @@ class ReportService:
         if retriable:
             retried = await tasks.schedule_retries(connection, retriable)
             settled |= retried
-            if retried:
-                self._signals.deadline_changed()
         for report in reports:
             if report.outcome is Outcome.WORKER_DIED and await self._wear_out(connection, report, consequences):
                 settled.add(report.task_id)
@@ -150,12 +149,19 @@ class ReportService:
         consequences.quiet.add(held.task_suite_id)
         return True
 
-    async def _announce(self, consequences: _Consequences) -> None:
+    async def _announce(self, consequences: _Consequences, *, retried: bool) -> None:
+        """Tell others what was committed. Nothing here may fail the commit, which stands."""
         for suite_id in consequences.changed:
             self._signals.suite_changed(suite_id)
         for suite_id in consequences.ready:
             self._signals.tasks_ready(suite_id)
-        await self._completion.complete_if_finished(consequences.quiet)
+        if retried:
+            self._signals.deadline_changed()
+        try:
+            await self._completion.complete_if_finished(consequences.quiet)
+        except StorageUnavailable as error:
+            log.warning("completion_waits_for_storage", error=str(error))
+            self._signals.deadline_changed()
 
 
 async def cancel_ready(connection: Connection, suite_id: UUID) -> None:

@@ -148,6 +148,7 @@ class SuiteService:
             suite = await self._locked(connection, principal, suite_id, SuiteEvent.CANCELLED)
             state = SUITE.after(suite.state, SuiteEvent.CANCELLED)
             error = f"suite cancelled: {reason}" if reason else "suite cancelled"
+            await tasks.allow_long_statements(connection)
             count = await tasks.cancel_suite(connection, suite_id, error, held_too=running_too)
             await suites.count_cancelled(connection, suite_id, count)
             await suites.set_state(connection, suite_id, state, SuiteEvent.CANCELLED, reason)
@@ -181,6 +182,7 @@ class SuiteService:
         """
         async with self._database.transaction() as connection:
             suite = await self._locked(connection, principal, suite_id, SuiteEvent.RETRIED)
+            await tasks.allow_long_statements(connection)
             count = await tasks.retry_failed(connection, suite_id)
             if count or suite.state is SuiteState.FAILED:
                 state = SUITE.after(suite.state, SuiteEvent.RETRIED)

@@ -15,6 +15,9 @@ from mitosis_coordinator.domain.lifecycle import Lifecycle
 MAX_CLAIM = 1024
 """Tasks in one claim at most."""
 
+MAX_OUTSTANDING = 65_536
+"""Credit that is believed: tasks that a manager may hold which it was sent on this stream, whatever it says."""
+
 TARGET_BATCH_BYTES = 2 * 1024 * 1024
 """Size at which a message with tasks is full."""
 

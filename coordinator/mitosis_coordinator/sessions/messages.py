@@ -9,7 +9,8 @@ from uuid import UUID
 from mitosis_coordinator.domain.manager import ManagerMetrics, ManagerState
 from mitosis_coordinator.domain.suite import Suite
 from mitosis_coordinator.domain.task import AttemptRef, Report
-from mitosis_coordinator.services.assignments import FinishReason, Verdict
+from mitosis_coordinator.services.assignments import FinishReason
+from mitosis_coordinator.services.attachment import Verdict
 from mitosis_coordinator.storage.managers import HookReport, Introduction
 from mitosis_coordinator.storage.tasks import ClaimedTask
 

@@ -6,10 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
-from mitosis_coordinator.sessions.messages import Outgoing
+from mitosis_coordinator.sessions.messages import Outgoing, TaskBatch
 
 MAX_MESSAGES = 10_000
-"""Far above what credit allows; a manager that lets more pile up reads no more."""
+"""Far above what the protocol needs; a manager that lets more pile up reads no more."""
+
+ROOM_BYTES = 8 * 1024 * 1024
+"""Tasks that may wait to be sent before no more are claimed."""
 
 
 class OutboxFull(Exception):
@@ -21,7 +24,10 @@ class Outbox:
 
     def __init__(self) -> None:
         self._messages: deque[Outgoing] = deque()
+        self._bytes = 0
         self._changed = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
         self._closed = False
 
     def put(self, message: Outgoing) -> None:
@@ -35,7 +41,12 @@ class Outbox:
         if len(self._messages) >= MAX_MESSAGES:
             raise OutboxFull
         self._messages.append(message)
+        self._count(_size(message))
         self._changed.set()
+
+    async def room(self) -> None:
+        """Wait until so little waits that more tasks may be claimed."""
+        await self._has_room.wait()
 
     def close(self) -> None:
         """Send what waits, and end."""
@@ -45,8 +56,21 @@ class Outbox:
     async def __aiter__(self) -> AsyncIterator[Outgoing]:
         while True:
             while self._messages:
-                yield self._messages.popleft()
+                message = self._messages.popleft()
+                self._count(-_size(message))
+                yield message
             if self._closed:
                 return
             self._changed.clear()
             await self._changed.wait()
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes < ROOM_BYTES:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
+
+
+def _size(message: Outgoing) -> int:
+    return sum(len(task.spec) for task in message.tasks) if isinstance(message, TaskBatch) else 0

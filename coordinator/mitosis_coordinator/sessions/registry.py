@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from mitosis_coordinator.domain.errors import LimitExceeded, ShuttingDown
+from mitosis_coordinator.domain.errors import InvalidToken, LimitExceeded, ShuttingDown
 from mitosis_coordinator.domain.manager import ManagerMetrics
 from mitosis_coordinator.domain.task import AttemptRef
 from mitosis_coordinator.sessions import messages as msg
@@ -58,10 +58,13 @@ class SessionRegistry:
 
     def moved(self, session: Session) -> None:
         """A session attached, or holds something else than before."""
-        older = self._by_manager.get(session.manager.manager_id)
-        if older is not None and older is not session:
-            older.replace()
-            self._index(older, None)
+        other = self._by_manager.get(session.manager.manager_id)
+        if other is not None and other is not session:
+            if other.epoch > session.epoch:
+                session.replace()
+                return
+            other.replace()
+            self._index(other, None)
         self._by_manager[session.manager.manager_id] = session
         self._index(session, session.state.suite_id)
 
@@ -121,6 +124,12 @@ class SessionRegistry:
         session = self._by_manager.get(manager_id)
         if session is not None:
             session.resize(msg.ConfigUpdate(assignment_id, worker_count))
+
+    def disconnect(self, manager_id: UUID) -> None:
+        """End the session of a manager whose token was replaced."""
+        session = self._by_manager.get(manager_id)
+        if session is not None:
+            session.close(InvalidToken("the manager's token was replaced by a newer one"))
 
     def shut_down(self, manager_id: UUID, reason: str, *, graceful: bool) -> bool:
         """Tell a manager to end; False when it is not connected."""

@@ -18,14 +18,15 @@ import structlog
 from mitosis_coordinator.domain.errors import InvalidField, SessionReplaced, StorageUnavailable
 from mitosis_coordinator.domain.manager import HOLDING_STATES, ManagerMetrics, ManagerState
 from mitosis_coordinator.domain.principal import ManagerPrincipal
-from mitosis_coordinator.domain.suite import SuiteState
+from mitosis_coordinator.domain.suite import FINAL_STATES, SuiteState
 from mitosis_coordinator.domain.task import AttemptRef, Report
-from mitosis_coordinator.services.assignments import Assignment, AssignmentService, Attachment, FinishReason, Verdict
+from mitosis_coordinator.services.assignments import Assignment, AssignmentService, FinishReason, Standing
+from mitosis_coordinator.services.attachment import Attachment, AttachmentService, Verdict
 from mitosis_coordinator.services.reports import ReportService
 from mitosis_coordinator.sessions import machine
 from mitosis_coordinator.sessions import messages as msg
 from mitosis_coordinator.sessions.machine import Phase, SessionEvent, SessionState
-from mitosis_coordinator.sessions.outbox import Outbox
+from mitosis_coordinator.sessions.outbox import Outbox, OutboxFull
 from mitosis_coordinator.sessions.signals import SignalHub
 from mitosis_coordinator.storage.managers import HookReport
 from mitosis_coordinator.storage.tasks import ClaimedTask
@@ -37,7 +38,7 @@ Result = TypeVar("Result")
 ATTACH_TIMEOUT_SECONDS = 15.0
 SWEEP_SECONDS = 5.0
 MAX_REPORTS_PER_COMMIT = 4096
-REPORT_BATCHES_AHEAD = 64
+REPORT_BATCHES_AHEAD = 16
 _FIRST_RETRY_SECONDS = 0.1
 
 
@@ -59,6 +60,7 @@ class Session:
     def __init__(
         self,
         manager: ManagerPrincipal,
+        attachments: AttachmentService,
         assignments: AssignmentService,
         reports: ReportService,
         signals: SignalHub,
@@ -70,6 +72,7 @@ class Session:
         self.metrics = ManagerMetrics()
         self.epoch = 0
         self.heard_at = time.monotonic()
+        self._attachments = attachments
         self._assignments = assignments
         self._reports = reports
         self._signals = signals
@@ -87,6 +90,10 @@ class Session:
         self._out: dict[str, int] = {}
         # A claim failed, and may have happened all the same.
         self._in_doubt = False
+        # The assignment under which a task is known to have ended.
+        self._proven: int | None = None
+        # Attempts that were cancelled while a claim was under way, which may be about to be sent.
+        self._cancelled: set[AttemptRef] = set()
         # The last claim got less than was asked for: the suite has no more to hand out.
         self._starving = False
 
@@ -142,50 +149,59 @@ class Session:
     def take(self, assignment: Assignment) -> None:
         """Give the manager a suite."""
         self._hold(SessionEvent.ASSIGNED, assignment)
-        self.outbox.put(msg.SuiteAssigned(assignment.id, assignment.suite, assignment.worker_count))
+        self._put(msg.SuiteAssigned(assignment.id, assignment.suite, assignment.worker_count))
 
     def release(self) -> None:
         """Have the manager finish what runs and let go."""
         before, self._state = self._state, machine.release_wanted(self._state)
         if before is not self._state and self._state.assignment_id is not None:
-            self.outbox.put(msg.SuiteDrained(self._state.assignment_id))
+            self._put(msg.SuiteDrained(self._state.assignment_id))
             self._changed(self)
 
     def cancel_suite(self, reason: str, *, running_too: bool) -> None:
         """Tell the manager that its suite was cancelled."""
         before, self._state = self._state, machine.release_wanted(self._state)
         if self._state.assignment_id is not None and self._state.phase is Phase.RELEASING:
-            self.outbox.put(msg.CancelSuite(self._state.assignment_id, running_too, reason))
+            self._put(msg.CancelSuite(self._state.assignment_id, running_too, reason))
         if before is not self._state:
             self._changed(self)
 
     def cancel_tasks(self, cancel: msg.CancelTasks) -> None:
         """Tell the manager to stop some tasks."""
         if self._state.holds(cancel.assignment_id):
-            self.outbox.put(cancel)
+            self._cancelled.update(cancel.refs)
+            self._put(cancel)
 
     def resize(self, update: msg.ConfigUpdate) -> None:
         """Tell the manager how many workers it runs from now on."""
         if self._state.holds(update.assignment_id):
-            self.outbox.put(update)
+            self._put(update)
 
     def shut_down(self, reason: str, *, graceful: bool) -> None:
         """Have the manager's process end."""
         self._state = machine.shutdown_wanted(self._state)
-        self.outbox.put(msg.Shutdown(graceful, reason))
+        self._put(msg.Shutdown(graceful, reason))
         self._changed(self)
+
+    def _put(self, message: msg.Outgoing) -> None:
+        try:
+            self.outbox.put(message)
+        except OutboxFull:
+            # Whoever wanted to say something is not to blame, and the manager attaches anew if it lives.
+            log.warning("manager_reads_no_more", manager_uuid=str(self.manager.manager_id))
+            self.close()
 
     async def _attach(self, incoming: AsyncIterator[msg.Incoming]) -> None:
         async with asyncio.timeout(ATTACH_TIMEOUT_SECONDS):
             first = await anext(incoming, None)
         if not isinstance(first, msg.Attach):
             raise InvalidField.one("message", type(first).__name__, "attach, as the first message of a stream")
-        attachment = await self._assignments.attach(
+        attachment = await self._attachments.attach(
             self.manager.manager_id, first.introduction, first.state, first.assignment_id, first.held
         )
         self.epoch = attachment.epoch
         self._attached = True
-        self.outbox.put(
+        self._put(
             msg.Attached(
                 attachment.epoch,
                 attachment.verdict,
@@ -221,12 +237,16 @@ class Session:
         elif attachment.assignment is not None:
             self._hold(SessionEvent.RESUMED, attachment.assignment)
             self._out = {ref.task_id: ref.attempt for ref in first.held}
-            self._follow_suite(attachment.assignment.suite.state, attachment.assignment.suite.reason)
+            suite = attachment.assignment.suite
+            self._follow_suite(Standing(suite.state, suite.reason, attachment.eligible))
             update = msg.ConfigUpdate(attachment.assignment.id, attachment.assignment.worker_count)
             if self._state.phase is Phase.HOLDING:
-                self.outbox.put(update)
+                self._put(update)
         else:
             self._changed(self)
+        # Only now can somebody find the session.
+        self._signals.manager_changed(self.manager.manager_id)
+        self._feed_wanted.set()
 
     def _hold(self, event: SessionEvent, assignment: Assignment) -> None:
         self._state = machine.taken(self._state, event, assignment.id, assignment.suite.id)
@@ -242,12 +262,13 @@ class Session:
             self._out.clear()
         self._changed(self)
 
-    def _follow_suite(self, state: SuiteState | None, reason: str = "") -> None:
+    def _follow_suite(self, standing: Standing | None) -> None:
         """Tell the manager what it may have missed of its suite."""
-        if state is SuiteState.CANCELLED and self._state.phase is Phase.HOLDING:
-            # Tasks that were cancelled while they ran were taken away already: `Attached.revoked` stops them.
-            self.cancel_suite(reason, running_too=False)
-        elif state in (SuiteState.COMPLETE, SuiteState.FAILED, None):
+        if standing is not None and standing.state is SuiteState.CANCELLED:
+            if self._state.phase is Phase.HOLDING:
+                # Tasks that were cancelled while they ran were taken away already: `Attached.revoked` stops them.
+                self.cancel_suite(standing.reason, running_too=False)
+        elif standing is None or standing.state in FINAL_STATES or not standing.eligible:
             self.release()
 
     async def _read(self, incoming: AsyncIterator[msg.Incoming]) -> None:
@@ -296,7 +317,7 @@ class Session:
                 self._signals.manager_changed(self.manager.manager_id)
             case msg.Goodbye():
                 await self._to_commit.join()
-                await self._persist(lambda: self._assignments.left(self.manager.manager_id))
+                await self._persist(lambda: self._assignments.left(self.manager.manager_id, self.epoch))
                 log.info("manager_said_goodbye", manager_uuid=str(self.manager.manager_id), reason=message.reason)
                 self._goodbye = True
             case msg.Attach():
@@ -325,14 +346,24 @@ class Session:
             reports = [report for batch in batches for report in batch.reports]
             stale = await self._persist(partial(self._reports.commit, self.manager.manager_id, reports))
             self._came_back(reports)
+            await self._prove(reports)
             if stale:
                 log.info("stale_reports", manager_uuid=str(self.manager.manager_id), count=len(stale))
-            self.outbox.put(msg.ReportsAcked(batches[-1].sequence, tuple(stale)))
+            self._put(msg.ReportsAcked(batches[-1].sequence, tuple(stale)))
             if self._starving:
                 # It may have ended the last task that it held: somebody else may need the manager.
                 self._signals.manager_changed(self.manager.manager_id)
             for _ in batches:
                 self._to_commit.task_done()
+
+    async def _prove(self, reports: list[Report]) -> None:
+        """Say once for each assignment that a task ended under it."""
+        assignment_id = self._state.assignment_id
+        if assignment_id is None or assignment_id == self._proven:
+            return
+        if any(report.assignment_id == assignment_id for report in reports):
+            self._proven = assignment_id
+            await self._persist(lambda: self._assignments.proven(self.manager.manager_id, assignment_id))
 
     async def _feed(self) -> None:
         """Turn credit into claims: at once when tasks are ready, and every few seconds in case a hint was lost."""
@@ -343,8 +374,8 @@ class Session:
             except TimeoutError:
                 await self._sweep()
             self._feed_wanted.clear()
-            while (limit := self._state.claimable()) and await self._claim(limit):
-                pass
+            while (limit := self._allowed()) and await self._claim(limit):
+                await self.outbox.room()
             if self._in_doubt:
                 self._in_doubt = False
                 await self._give_back_unheard()
@@ -352,17 +383,23 @@ class Session:
     async def _claim(self, limit: int) -> bool:
         """Claim and send one batch; whether more may be there."""
         assignment_id, suite_id = self._held()
+        self._cancelled.clear()
 
         async def claim() -> list[ClaimedTask]:
             try:
-                return await self._assignments.claim(suite_id, self.manager.manager_id, assignment_id, limit)
+                return await self._assignments.claim(
+                    suite_id, self.manager.manager_id, assignment_id, self.epoch, limit
+                )
             except StorageUnavailable:
                 self._in_doubt = True
                 raise
 
         claimed = await self._persist(claim)
-        self._starving = len(claimed) < limit
-        if not claimed:
+        more = len(claimed) == limit
+        self._starving = not more
+        # What was cancelled since it was claimed must not reach the manager after the order to stop it.
+        claimed = [task for task in claimed if AttemptRef(task.task_id, task.attempt) not in self._cancelled]
+        if not claimed and not more:
             # There is nothing left to hand out: somebody else may need the manager.
             self._signals.manager_changed(self.manager.manager_id)
             return False
@@ -373,16 +410,16 @@ class Session:
             size = sum(len(task.spec) for task in claimed)
             self._state = machine.sent(self._state, len(claimed), size)
         for batch in _split(claimed):
-            self.outbox.put(msg.TaskBatch(assignment_id, batch))
-        return len(claimed) == limit
+            self._put(msg.TaskBatch(assignment_id, batch))
+        return more
 
     async def _sweep(self) -> None:
         if self._state.phase is not Phase.HOLDING or self._state.suite_id is None:
             return
         suite_id = self._state.suite_id
-        suite = await self._persist(lambda: self._assignments.suite(suite_id))
+        standing = await self._persist(lambda: self._assignments.standing(suite_id, self.manager.manager_id))
         if self._state.suite_id == suite_id:
-            self._follow_suite(suite.state if suite else None, suite.reason if suite else "")
+            self._follow_suite(standing)
         await self._give_back_unheard()
 
     async def _give_back_unheard(self) -> None:
@@ -404,6 +441,10 @@ class Session:
         for one in attempts:
             if self._out.get(one.task_id) == one.attempt:
                 del self._out[one.task_id]
+
+    def _allowed(self) -> int:
+        """How many tasks to claim now."""
+        return min(self._state.claimable(), max(0, machine.MAX_OUTSTANDING - len(self._out)))
 
     def _held(self) -> tuple[int, UUID]:
         if self._state.assignment_id is None or self._state.suite_id is None:
@@ -437,5 +478,6 @@ def _split(claimed: list[ClaimedTask]) -> list[tuple[ClaimedTask, ...]]:
             current, size = [], 0
         current.append(task)
         size += len(task.spec)
-    batches.append(tuple(current))
+    if current:
+        batches.append(tuple(current))
     return batches

@@ -58,15 +58,18 @@ class HeldAssignment:
 
     id: int
     task_suite_id: UUID
+    manager_id: UUID
     state: str
+    session_epoch: int
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A manager that holds a suite, and how many workers it may run."""
+    """A manager that holds a suite, where it stands, and how many workers it may run."""
 
     assignment_id: int
     manager_id: UUID
+    state: str
     max_workers: int
 
 
@@ -250,9 +253,9 @@ async def to_release(connection: Connection, manager_ids: Sequence[UUID]) -> lis
     return await fetch_all(connection, HeldAssignment, _ASSIGNMENTS["assignments_to_release"], parameters)
 
 
-async def insert_assignment(connection: Connection, suite_id: UUID, manager_id: UUID) -> int | None:
-    """Give a suite to a manager; None when the manager holds one already."""
-    parameters = {"suite_id": suite_id, "manager_id": manager_id}
+async def insert_assignment(connection: Connection, suite_id: UUID, manager_id: UUID, session_epoch: int) -> int | None:
+    """Give a suite to a session of a manager; None when the manager holds one already."""
+    parameters = {"suite_id": suite_id, "manager_id": manager_id, "session_epoch": session_epoch}
     assignment_id: int | None = await fetch_value(connection, _ASSIGNMENTS["insert_assignment"], parameters)
     return assignment_id
 
@@ -270,6 +273,36 @@ async def end_assignment(connection: Connection, assignment_id: int, reason: str
     """End an assignment; False when it was over already."""
     parameters = {"assignment_id": assignment_id, "reason": reason}
     return await fetch_value(connection, _ASSIGNMENTS["end_assignment"], parameters) is not None
+
+
+async def resume_assignment(connection: Connection, assignment_id: int, session_epoch: int) -> None:
+    """Pass an assignment to a newer session of its manager; waits for claims of the older one."""
+    parameters = {"assignment_id": assignment_id, "session_epoch": session_epoch}
+    await execute(connection, _ASSIGNMENTS["resume_assignment"], parameters)
+
+
+async def live_assignments(connection: Connection, manager_ids: Sequence[UUID]) -> list[HeldAssignment]:
+    """What these managers hold."""
+    parameters = {"manager_ids": list(manager_ids)}
+    return await fetch_all(connection, HeldAssignment, _ASSIGNMENTS["live_assignments"], parameters)
+
+
+async def may_hold(connection: Connection, suite_id: UUID, manager_id: UUID) -> bool:
+    """Whether a manager may go on with a suite."""
+    parameters = {"suite_id": suite_id, "manager_id": manager_id}
+    may: bool = await fetch_value(connection, _ASSIGNMENTS["may_hold"], parameters)
+    return may
+
+
+async def mark_preparation_failed(connection: Connection, assignment_id: int) -> bool:
+    """Note that the preparation of an assignment failed; False when that was noted before."""
+    parameters = {"assignment_id": assignment_id}
+    return await fetch_value(connection, _ASSIGNMENTS["mark_preparation_failed"], parameters) is not None
+
+
+async def mark_proven(connection: Connection, assignment_id: int) -> bool:
+    """Note that an assignment works; False when that was noted before."""
+    return await fetch_value(connection, _ASSIGNMENTS["mark_proven"], {"assignment_id": assignment_id}) is not None
 
 
 async def holders(connection: Connection, suite_id: UUID) -> list[Holder]:

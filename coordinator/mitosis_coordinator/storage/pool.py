@@ -19,6 +19,13 @@ from mitosis_coordinator.domain.errors import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
+# A server that is about to be replaced, or was, says so in these ways too.
+_UNAVAILABLE = (
+    psycopg.OperationalError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
+
 Connection: TypeAlias = psycopg.AsyncConnection[TupleRow]
 
 # While the server is known to be away, callers learn it after this time instead of the whole checkout timeout.
@@ -148,7 +155,7 @@ class Database:
                 if connection.broken:
                     await self._note_incident()
                 await self._pool.putconn(connection)
-        except psycopg.OperationalError as error:
+        except _UNAVAILABLE as error:
             raise StorageUnavailable("the database does not answer") from error
 
     @asynccontextmanager

@@ -27,6 +27,8 @@ from mitosis_coordinator.storage.queries import load_queries
 from mitosis_coordinator.storage.rows import execute, fetch_all, fetch_value
 
 _SQL = load_queries("suites")
+# Any constant will do, as long as every coordinator uses the same one.
+_MATCHING_LOCK = {"key": 0x6D69_746F_7369_7302}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ async def insert(connection: Connection, suite_id: UUID, group_id: UUID, spec: S
     """Store a new suite and match it with managers by tags."""
     parameters = _spec_columns(spec) | {"id": suite_id, "group_id": group_id, "created_by": created_by}
     await execute(connection, _SQL["insert_suite"], parameters)
-    await execute(connection, _SQL["match_suite"], {"suite_id": suite_id})
+    await match(connection, suite_id)
 
 
 async def get(connection: Connection, suite_id: UUID) -> Suite | None:
@@ -159,11 +161,12 @@ async def reset_preparation_failures(connection: Connection, suite_id: UUID) -> 
 async def refresh_managers(connection: Connection, suite_id: UUID) -> None:
     """Match a suite with managers by tags again."""
     await execute(connection, _SQL["unmatch_suite"], {"suite_id": suite_id})
-    await execute(connection, _SQL["match_suite"], {"suite_id": suite_id})
+    await match(connection, suite_id)
 
 
 async def match(connection: Connection, suite_id: UUID) -> None:
-    """Match a suite that was at rest with the managers that came meanwhile; nobody is dropped."""
+    """Match a suite with the managers that are there; nobody is dropped."""
+    await execute(connection, _SQL["lock_matching_shared"], _MATCHING_LOCK)
     await execute(connection, _SQL["match_suite"], {"suite_id": suite_id})
 
 
@@ -174,6 +177,7 @@ async def forget_back_offs(connection: Connection, suite_id: UUID) -> None:
 
 async def match_manager(connection: Connection, manager_id: UUID) -> None:
     """Match a manager with the active suites again."""
+    await execute(connection, _SQL["lock_matching"], _MATCHING_LOCK)
     await execute(connection, _SQL["unmatch_manager"], {"manager_id": manager_id})
     await execute(connection, _SQL["match_manager"], {"manager_id": manager_id})
 

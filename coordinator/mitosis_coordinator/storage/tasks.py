@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from psycopg.rows import dict_row
 
 from mitosis_coordinator.domain.suite import SuiteState
 from mitosis_coordinator.domain.task import (
+    PENDING_STATES,
     AttemptRef,
     FailureKind,
     NewTask,
@@ -119,10 +121,16 @@ async def insert(
 
 
 async def claim(
-    connection: Connection, suite_id: UUID, manager_id: UUID, assignment_id: int, limit: int
+    connection: Connection, suite_id: UUID, manager_id: UUID, assignment_id: int, session_epoch: int, limit: int
 ) -> list[ClaimedTask]:
-    """Hand at most `limit` Ready tasks to an assignment that lasts, by priority and age."""
-    parameters = {"suite_id": suite_id, "manager_id": manager_id, "assignment_id": assignment_id, "limit": limit}
+    """Hand at most `limit` Ready tasks to an assignment, by priority and age; none when it is over or resumed since."""
+    parameters = {
+        "suite_id": suite_id,
+        "manager_id": manager_id,
+        "assignment_id": assignment_id,
+        "session_epoch": session_epoch,
+        "limit": limit,
+    }
     async with connection.cursor(binary=True) as cursor:
         await cursor.execute(_SQL["claim_tasks"], parameters)
         rows = await cursor.fetchall()
@@ -242,9 +250,12 @@ async def record_failures(
     await execute(connection, _SQL["record_failures"], parameters)
 
 
-async def start(connection: Connection, assignment_id: int, starts: Sequence[tuple[AttemptRef, Any]]) -> int:
-    """Record that attempts run, each with the time it started; how many."""
+async def start(
+    connection: Connection, manager_id: UUID, assignment_id: int, starts: Sequence[tuple[AttemptRef, datetime]]
+) -> int:
+    """Record that attempts of a manager's assignment run, each with the time it started; how many."""
     parameters = {
+        "manager_id": manager_id,
         "assignment_id": assignment_id,
         "ids": [ref.task_id for ref, _ in starts],
         "attempts": [ref.attempt for ref, _ in starts],
@@ -279,6 +290,11 @@ async def reclaim(connection: Connection, assignment_id: int, manager_id: UUID, 
     parameters = {"assignment_id": assignment_id, "manager_id": manager_id, "error": error}
     count: int = await fetch_value(connection, _SQL["reclaim_assignment"], parameters)
     return count
+
+
+async def allow_long_statements(connection: Connection) -> None:
+    """Let the rest of a transaction take as long as a suite of a million tasks needs."""
+    await execute(connection, _SQL["allow_long_statements"])
 
 
 async def cancel_suite(connection: Connection, suite_id: UUID, error: str, *, held_too: bool) -> int:
@@ -326,17 +342,23 @@ async def failures(connection: Connection, task_id: UUID) -> list[TaskFailure]:
 
 async def listed(connection: Connection, wanted: TaskFilter, before: UUID | None, limit: int) -> list[Task]:
     """Read one page, newest first."""
+    states = [wanted.state] if wanted.state else list(TaskState)
     parameters: dict[str, object] = {
         "before": before or _LAST_UUID,
         "limit": limit,
-        "states": [wanted.state] if wanted.state else [str(state) for state in TaskState],
+        "states": [str(state) for state in states],
+        "pending": not set(states).isdisjoint(PENDING_STATES),
+        "final": not set(states) <= set(PENDING_STATES),
+        "completed": TaskState.COMPLETED in states,
     }
     if wanted.suite_id is not None:
         query = _SQL["list_suite_tasks"]
         parameters["suite_id"] = wanted.suite_id
+    elif wanted.group_ids is not None:
+        query = _SQL["list_group_tasks"]
+        parameters["group_ids"] = list(wanted.group_ids)
     else:
-        query = _SQL["list_tasks"]
-        parameters["group_ids"] = None if wanted.group_ids is None else list(wanted.group_ids)
+        query = _SQL["list_all_tasks"]
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(query, parameters)
         return [_task(row) for row in await cursor.fetchall()]

@@ -57,7 +57,7 @@ async def test_a_manager_keeps_away_from_a_suite_that_it_failed_to_prepare(api: 
     failures, seconds = back_off(database_url, broken.uuid, manager)
     assert failures == 2
     assert seconds is not None
-    assert 1 < seconds <= 2
+    assert seconds <= 2
 
 
 async def fail_three_times(api: Api, database_url: str, suite_uuid: str, managers: list[ScriptedManager]) -> None:
@@ -65,6 +65,7 @@ async def fail_three_times(api: Api, database_url: str, suite_uuid: str, manager
         await manager.fail_preparation("exit code 3")
         await api.manager_when(manager, lambda m: m.state == IDLE)
         let_back_off_end(database_url, suite_uuid)
+        # Nobody announced that: an update has the coordinator look again.
         await api.update(suite_uuid)
 
 
@@ -110,27 +111,50 @@ async def test_a_success_anywhere_starts_the_count_again(api: Api) -> None:
     await first.fail_preparation()
     second = await api.connect("second")
     await second.start()
+    await second.report(await second.fetch(1))
     await api.suite_when(suite.uuid, lambda s: s.preparation_failures == 0)
     third = await api.connect("third")
     await third.fail_preparation()
     shown = await api.suite_when(suite.uuid, lambda s: s.preparation_failures == 1)
     assert shown.state == suite_pb2.TASK_SUITE_STATE_EXECUTING
-    await second.report(await second.fetch(5))
+    await second.report(await second.fetch(4))
 
 
 async def test_the_holders_of_a_failed_suite_let_go(api: Api) -> None:
     suite = await api.create(max_preparation_failures=1)
     await api.submit(suite.uuid, 3)
-    working = await api.connect("working")
-    await working.start()
-    tasks = await working.fetch(1)
+    slow = await api.connect("slow")
+    await slow.take()
     broken = await api.connect("broken")
     await broken.fail_preparation()
-    await working.receive("suite_drained")
-    await working.report(tasks)
-    await working.finish()
+    await slow.receive("suite_drained")
+    await slow.finish()
     ended = await api.suite_when(suite.uuid, lambda s: not s.assigned_managers)
-    assert (ended.state, ended.completed_tasks, ended.pending_tasks) == (FAILED, 1, 2)
+    assert (ended.state, ended.pending_tasks) == (FAILED, 3)
+
+
+async def test_a_broken_manager_does_not_fail_a_suite_that_another_executes(api: Api) -> None:
+    suite = await api.create(max_preparation_failures=1)
+    await api.submit(suite.uuid, 3)
+    working = await api.connect("working")
+    await working.start()
+    broken = await api.connect("broken")
+    await broken.fail_preparation()
+    shown = await api.suite_when(suite.uuid, lambda s: s.preparation_failures == 1)
+    assert shown.state == suite_pb2.TASK_SUITE_STATE_EXECUTING
+    await working.report(await working.fetch(3))
+    await api.suite_when(suite.uuid, lambda s: s.completed_tasks == 3)
+
+
+async def test_workers_that_cannot_be_started_count_though_the_hook_succeeded(api: Api) -> None:
+    suite = await api.create(max_preparation_failures=2)
+    await api.submit(suite.uuid, 3)
+    manager = await api.connect()
+    for _ in range(2):
+        await manager.start()
+        await manager.finish(pb.FINISH_REASON_PREPARATION_FAILED)
+    failed = await api.suite_when(suite.uuid, lambda s: s.state == FAILED)
+    assert failed.preparation_failures == 2
 
 
 async def test_a_failure_without_a_hook_report_counts_too(api: Api) -> None:

@@ -18,7 +18,8 @@ from mitosis_coordinator.domain.suite import Selection, SuiteState
 from mitosis_coordinator.domain.task import FailureKind, Outcome, TaskState
 from mitosis_coordinator.rpc import enums
 from mitosis_coordinator.rpc.enums import WireEnum
-from mitosis_coordinator.services.assignments import FinishReason, Verdict
+from mitosis_coordinator.services.assignments import FinishReason
+from mitosis_coordinator.services.attachment import Verdict
 
 PAIRS: list[tuple[WireEnum[Any], type[Enum], EnumDescriptor]] = [
     (enums.SUITE_STATE, SuiteState, suite_pb2.TaskSuiteState.DESCRIPTOR),

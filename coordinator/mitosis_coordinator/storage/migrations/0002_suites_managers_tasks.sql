@@ -100,6 +100,11 @@ CREATE TABLE assignments (
     manager_id uuid NOT NULL CONSTRAINT assignments_manager_fkey REFERENCES node_managers ON DELETE CASCADE,
     state text NOT NULL DEFAULT 'Assigned' CONSTRAINT assignments_state_known
         CHECK (state IN ('Assigned', 'Preparing', 'Executing', 'Cleaning', 'Ended')),
+    -- The session that it was given to, or resumed by: claims of older sessions are refused.
+    session_epoch bigint NOT NULL,
+    -- Whether its preparation failed, or a task ended under it: each is counted once.
+    preparation_failed boolean NOT NULL DEFAULT false,
+    proven boolean NOT NULL DEFAULT false,
     started_at timestamptz NOT NULL DEFAULT now(),
     ended_at timestamptz,
     end_reason text NOT NULL DEFAULT '',
@@ -122,7 +127,7 @@ CREATE TABLE hook_runs (
     started_at timestamptz NOT NULL,
     duration_seconds double precision NOT NULL,
     -- A report that is sent again after a reconnect changes nothing.
-    CONSTRAINT hook_runs_once UNIQUE (assignment_id, hook_type)
+    CONSTRAINT hook_runs_once UNIQUE (assignment_id, hook_type, started_at)
 );
 CREATE INDEX hook_runs_by_suite ON hook_runs (task_suite_id, id);
 
@@ -159,6 +164,7 @@ CREATE INDEX active_tasks_ready ON active_tasks (task_suite_id, priority DESC, i
 CREATE INDEX active_tasks_held ON active_tasks (assignment_id) WHERE assignment_id IS NOT NULL;
 CREATE INDEX active_tasks_retry ON active_tasks (retry_at) WHERE retry_at IS NOT NULL;
 CREATE INDEX active_tasks_by_suite ON active_tasks (task_suite_id, id);
+CREATE INDEX active_tasks_by_group ON active_tasks (group_id, id);
 
 -- History. No foreign keys to anything that may go away before it.
 CREATE TABLE archived_tasks (
@@ -183,7 +189,9 @@ CREATE TABLE archived_tasks (
     return_value text
 );
 CREATE INDEX archived_tasks_by_suite ON archived_tasks (task_suite_id, id);
-CREATE INDEX archived_tasks_failed ON archived_tasks (task_suite_id) WHERE state = 'Failed';
+CREATE INDEX archived_tasks_by_group ON archived_tasks (group_id, id);
+-- What people look for among a million that went well.
+CREATE INDEX archived_tasks_unsuccessful ON archived_tasks (task_suite_id, id) WHERE state <> 'Completed';
 
 CREATE TABLE task_execution_failures (
     id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT task_execution_failures_pkey PRIMARY KEY,

@@ -6,14 +6,20 @@ JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.grou
 WHERE s.state IN ('Queued', 'Open', 'Executing')
   AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
   AND (e.retry_after IS NULL OR e.retry_after <= now())
-  AND EXISTS (SELECT 1 FROM active_tasks t WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
-              AND NOT (%(manager_id)s = ANY(coalesce(t.excluded_manager_ids, '{}')))
-              -- No more managers than tasks, unless all of them are excluded for one that waits: few rows are looked
-              -- at for that, because there are no more tasks than managers then.
-              AND (s.pending_tasks > (SELECT count(*) FROM assignments a
-                                      WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
-                   OR NOT EXISTS (SELECT 1 FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended'
-                                  AND NOT (a.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))))
+  -- A scalar with LIMIT is one probe of the index for each suite; EXISTS would become a join with the whole queue.
+  AND (SELECT t.id FROM active_tasks t
+       WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
+         AND NOT (%(manager_id)s = ANY(coalesce(t.excluded_manager_ids, '{}')))
+       ORDER BY t.priority DESC, t.id LIMIT 1) IS NOT NULL
+  -- No more managers than tasks.
+  AND (s.pending_tasks > (SELECT count(*) FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
+       -- Or every holder is excluded for a task that waits: few rows, because there are no more tasks than managers.
+       OR (SELECT t.id FROM active_tasks t
+           WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
+             AND NOT (%(manager_id)s = ANY(coalesce(t.excluded_manager_ids, '{}')))
+             AND NOT EXISTS (SELECT 1 FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended'
+                             AND NOT (a.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))
+           LIMIT 1) IS NOT NULL)
 ORDER BY s.priority DESC, s.id
 LIMIT 1
 FOR NO KEY UPDATE OF s
@@ -24,59 +30,92 @@ SELECT DISTINCT e.manager_id FROM task_suites s
 JOIN task_suite_managers e ON e.task_suite_id = s.id
 JOIN node_managers m ON m.id = e.manager_id AND m.state = 'Idle'
 JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
-WHERE e.manager_id = ANY(%(manager_ids)s) AND s.state IN ('Queued', 'Open', 'Executing')
+WHERE e.manager_id = ANY(%(manager_ids)s)
+  AND s.state IN ('Queued', 'Open', 'Executing')
   AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
   AND (e.retry_after IS NULL OR e.retry_after <= now())
-  -- As in `pick_suite`.
-  AND EXISTS (SELECT 1 FROM active_tasks t WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
-              AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
-              AND (s.pending_tasks > (SELECT count(*) FROM assignments a
-                                      WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
-                   OR NOT EXISTS (SELECT 1 FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended'
-                                  AND NOT (a.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))))
+  -- A scalar with LIMIT is one probe of the index for each suite; EXISTS would become a join with the whole queue.
+  AND (SELECT t.id FROM active_tasks t
+       WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
+         AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
+       ORDER BY t.priority DESC, t.id LIMIT 1) IS NOT NULL
+  AND (s.pending_tasks > (SELECT count(*) FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
+       -- Or every holder is excluded for a task that waits: few rows, because there are no more tasks than managers.
+       OR (SELECT t.id FROM active_tasks t
+           WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
+             AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
+             AND NOT EXISTS (SELECT 1 FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended'
+                             AND NOT (a.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))
+           LIMIT 1) IS NOT NULL)
 
 -- name: assignments_to_release
 -- For each suite that nobody can work for, the assignment that should end for it, if any.
-SELECT DISTINCT ON (s.id) a.id, a.task_suite_id, a.state
+SELECT DISTINCT ON (s.id) a.id, a.task_suite_id, a.manager_id, a.state, a.session_epoch
 FROM task_suites s
 JOIN task_suite_managers e ON e.task_suite_id = s.id
 JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
 JOIN assignments a ON a.manager_id = e.manager_id AND a.state = 'Executing'
 JOIN task_suites held ON held.id = a.task_suite_id
-CROSS JOIN LATERAL (SELECT NOT EXISTS (
-    SELECT 1 FROM active_tasks t WHERE t.assignment_id = a.id
-) AND NOT EXISTS (
-    SELECT 1 FROM active_tasks t WHERE t.task_suite_id = held.id AND t.state = 'Ready' AND t.retry_at IS NULL
+CROSS JOIN LATERAL (SELECT (
+    SELECT t.id FROM active_tasks t WHERE t.assignment_id = a.id LIMIT 1
+) IS NULL AND (
+    SELECT t.id FROM active_tasks t WHERE t.task_suite_id = held.id AND t.state = 'Ready' AND t.retry_at IS NULL
       AND NOT (a.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
-) AS nothing_left) AS holder
-WHERE a.manager_id = ANY(%(manager_ids)s)
+    ORDER BY t.priority DESC, t.id LIMIT 1
+) IS NULL AS nothing_left) AS holder
+WHERE a.manager_id = ANY(%(manager_ids)s) AND a.task_suite_id <> s.id
   AND s.state IN ('Queued', 'Open', 'Executing')
   AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
   AND (e.retry_after IS NULL OR e.retry_after <= now())
-  AND EXISTS (SELECT 1 FROM active_tasks t WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
-              AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
-              -- Nobody holds the suite, or none of those who do may take this one; as in `pick_suite`, only the last
-              -- few tasks of a suite are looked at for that.
-              AND (NOT EXISTS (SELECT 1 FROM assignments other
-                               WHERE other.task_suite_id = s.id AND other.state <> 'Ended')
-                   OR s.pending_tasks <= (SELECT count(*) FROM assignments other
-                                          WHERE other.task_suite_id = s.id AND other.state <> 'Ended')
-                      AND NOT EXISTS (SELECT 1 FROM assignments other
-                                      WHERE other.task_suite_id = s.id AND other.state <> 'Ended'
-                                        AND NOT (other.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))))
+  -- A scalar with LIMIT is one probe of the index for each suite; EXISTS would become a join with the whole queue.
+  AND (SELECT t.id FROM active_tasks t
+       WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
+         AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
+       ORDER BY t.priority DESC, t.id LIMIT 1) IS NOT NULL
+  AND ((SELECT count(*) FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended') = 0
+       -- Or every holder is excluded for a task that waits; only the last few tasks of a suite are looked at for that.
+       OR s.pending_tasks <= (SELECT count(*) FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
+          AND (SELECT t.id FROM active_tasks t
+           WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
+             AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
+             AND NOT EXISTS (SELECT 1 FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended'
+                             AND NOT (a.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))
+           LIMIT 1) IS NOT NULL)
   AND (holder.nothing_left OR s.priority > held.priority)
 ORDER BY s.id, holder.nothing_left DESC, held.priority, a.id
 
 -- name: insert_assignment
 -- Gives a suite to a manager; no row when the manager holds one already.
-INSERT INTO assignments (task_suite_id, manager_id) VALUES (%(suite_id)s, %(manager_id)s)
+INSERT INTO assignments (task_suite_id, manager_id, session_epoch)
+VALUES (%(suite_id)s, %(manager_id)s, %(session_epoch)s)
 ON CONFLICT DO NOTHING
 RETURNING id
 
--- name: get_assignment
--- One assignment that lasts, of this manager.
-SELECT id, task_suite_id, manager_id, state FROM assignments
-WHERE id = %(assignment_id)s AND manager_id = %(manager_id)s AND state <> 'Ended'
+-- name: resume_assignment
+-- Passes an assignment to a newer session of its manager; waits for claims of the older one.
+UPDATE assignments SET session_epoch = %(session_epoch)s WHERE id = %(assignment_id)s
+
+-- name: live_assignments
+-- What these managers hold.
+SELECT id, task_suite_id, manager_id, state, session_epoch FROM assignments
+WHERE manager_id = ANY(%(manager_ids)s) AND state <> 'Ended'
+
+-- name: may_hold
+-- Whether a manager may go on with a suite.
+SELECT EXISTS (
+    SELECT 1 FROM task_suite_managers e
+    JOIN task_suites s ON s.id = e.task_suite_id
+    JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
+    WHERE e.task_suite_id = %(suite_id)s AND e.manager_id = %(manager_id)s
+      AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand))
+
+-- name: mark_preparation_failed
+-- Notes that the preparation of an assignment failed; no row when that was noted before.
+UPDATE assignments SET preparation_failed = true WHERE id = %(assignment_id)s AND NOT preparation_failed RETURNING id
+
+-- name: mark_proven
+-- Notes that an assignment works; no row when that was noted before.
+UPDATE assignments SET proven = true WHERE id = %(assignment_id)s AND NOT proven RETURNING id
 
 -- name: set_assignment_state
 -- Follows a manager through its assignment.
@@ -92,7 +131,7 @@ RETURNING task_suite_id, manager_id
 
 -- name: holders
 -- The managers that hold a suite, and how many workers each may run.
-SELECT a.id AS assignment_id, a.manager_id, m.max_workers
+SELECT a.id AS assignment_id, a.manager_id, a.state, m.max_workers
 FROM assignments a JOIN node_managers m ON m.id = a.manager_id
 WHERE a.task_suite_id = %(suite_id)s AND a.state <> 'Ended'
 ORDER BY a.id

@@ -58,7 +58,8 @@ WHERE id = %(manager_id)s
 
 -- name: held_assignment
 -- What a manager holds.
-SELECT id, task_suite_id, state FROM assignments WHERE manager_id = %(manager_id)s AND state <> 'Ended'
+SELECT id, task_suite_id, manager_id, state, session_epoch FROM assignments
+WHERE manager_id = %(manager_id)s AND state <> 'Ended'
 
 -- name: lock_manager
 -- One manager, for a change.

@@ -7,6 +7,14 @@ VALUES (%(id)s, %(group_id)s, %(name)s, %(description)s, %(labels)s, %(tags)s, %
     %(env_preparation)s, %(env_cleanup)s, %(task_defaults)s, %(runs_by_default)s, %(auto_close_timeout_seconds)s,
     %(max_preparation_failures)s, %(max_attempts)s, %(created_by)s)
 
+-- name: lock_matching
+-- Keeps a suite and a manager from coming into being, or changing tags, without seeing each other.
+SELECT pg_advisory_xact_lock(%(key)s)
+
+-- name: lock_matching_shared
+-- As `lock_matching`, for suites, which do not exclude each other.
+SELECT pg_advisory_xact_lock_shared(%(key)s)
+
 -- name: match_suite
 -- Makes every manager eligible whose tags include the suite's and that may work for its group.
 INSERT INTO task_suite_managers (task_suite_id, manager_id, selection)

@@ -7,11 +7,18 @@ FROM unnest(%(ids)s::uuid[], %(priorities)s::int4[], %(max_retries)s::int2[], %(
     %(specs)s::bytea[]) AS new (id, priority, max_retries, retry_backoff_seconds, spec)
 
 -- name: claim_tasks
--- Hands Ready tasks of a suite to an assignment, by priority and age.
-WITH picked AS (
+-- Hands Ready tasks of a suite to an assignment that lasts, by priority and age.
+WITH holder AS MATERIALIZED (
+    -- Locked, so that the assignment cannot end, nor pass to a newer session, before these tasks are seen to be its own.
+    SELECT id FROM assignments
+    WHERE id = %(assignment_id)s AND manager_id = %(manager_id)s AND state <> 'Ended'
+      AND session_epoch = %(session_epoch)s
+    FOR SHARE
+), picked AS (
     SELECT id FROM active_tasks
     WHERE task_suite_id = %(suite_id)s AND state = 'Ready' AND retry_at IS NULL
       AND NOT (%(manager_id)s = ANY(coalesce(excluded_manager_ids, '{}')))
+      AND (SELECT count(*) FROM holder) = 1
     ORDER BY priority DESC, id
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
@@ -19,7 +26,6 @@ WITH picked AS (
 UPDATE active_tasks t SET state = 'Dispatched', attempt = t.attempt + 1, assignment_id = %(assignment_id)s
 FROM picked
 WHERE t.id = picked.id
-  AND EXISTS (SELECT 1 FROM assignments a WHERE a.id = %(assignment_id)s AND a.state <> 'Ended')
 RETURNING t.id::text AS task_id, t.attempt, t.spec, t.priority
 
 -- name: finish_tasks
@@ -127,6 +133,8 @@ FROM unnest(%(errors)s::text[]) AS given (error)
 UPDATE active_tasks t SET state = 'Running', started_at = r.started_at
 FROM unnest(%(ids)s::uuid[], %(attempts)s::int4[], %(started)s::timestamptz[]) AS r (id, attempt, started_at)
 WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = %(assignment_id)s AND t.state = 'Dispatched'
+  AND EXISTS (SELECT 1 FROM assignments a
+              WHERE a.id = %(assignment_id)s AND a.manager_id = %(manager_id)s AND a.state <> 'Ended')
 
 -- name: return_tasks
 -- Makes attempts that were handed back Ready again, without charge.
@@ -155,6 +163,10 @@ WITH reclaimed AS (
     SELECT id, task_suite_id, attempt, 'Node', %(manager_id)s, %(error)s FROM reclaimed
 )
 SELECT count(*) AS reclaimed FROM reclaimed
+
+-- name: allow_long_statements
+-- Lifts the statement timeout for one transaction that touches every task of a suite.
+SELECT set_config('statement_timeout', '600000', true)
 
 -- name: cancel_ready_tasks
 -- Cancels the tasks of a suite that nobody holds.
@@ -245,19 +257,26 @@ ORDER BY f.id
 LIMIT 1000
 
 -- name: list_suite_tasks
--- One page of a suite's tasks, newest first: each half is read from its index, no more rows than a page.
+-- One page of a suite's tasks, newest first. The parts that cannot match the states asked for are not read.
 SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name FROM (
     (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
         started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code, NULL::text AS error,
         NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
     FROM active_tasks
-    WHERE task_suite_id = %(suite_id)s AND id < %(before)s AND state = ANY(%(states)s)
+    WHERE %(pending)s AND task_suite_id = %(suite_id)s AND id < %(before)s AND state = ANY(%(states)s)
     ORDER BY id DESC LIMIT %(limit)s)
     UNION ALL
     (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
         started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
     FROM archived_tasks
-    WHERE task_suite_id = %(suite_id)s AND id < %(before)s AND state = ANY(%(states)s)
+    WHERE %(completed)s AND task_suite_id = %(suite_id)s AND id < %(before)s AND state = ANY(%(states)s)
+    ORDER BY id DESC LIMIT %(limit)s)
+    UNION ALL
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
+        started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
+    FROM archived_tasks
+    WHERE NOT %(completed)s AND state <> 'Completed' AND task_suite_id = %(suite_id)s AND id < %(before)s
+      AND state = ANY(%(states)s)
     ORDER BY id DESC LIMIT %(limit)s)
 ) t
 JOIN groups g ON g.id = t.group_id
@@ -266,22 +285,44 @@ LEFT JOIN node_managers m ON m.id = a.manager_id
 ORDER BY t.id DESC
 LIMIT %(limit)s
 
--- name: list_tasks
--- One page of the tasks of some groups, newest first, along the primary keys.
+-- name: list_all_tasks
+-- One page of everybody's tasks, newest first, along the primary keys.
 SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name FROM (
     (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
         started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code, NULL::text AS error,
         NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
     FROM active_tasks
-    WHERE (%(group_ids)s::uuid[] IS NULL OR group_id = ANY(%(group_ids)s)) AND id < %(before)s
-      AND state = ANY(%(states)s)
+    WHERE %(pending)s AND id < %(before)s AND state = ANY(%(states)s)
     ORDER BY id DESC LIMIT %(limit)s)
     UNION ALL
     (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
         started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
     FROM archived_tasks
-    WHERE (%(group_ids)s::uuid[] IS NULL OR group_id = ANY(%(group_ids)s)) AND id < %(before)s
-      AND state = ANY(%(states)s)
+    WHERE %(final)s AND id < %(before)s AND state = ANY(%(states)s)
+    ORDER BY id DESC LIMIT %(limit)s)
+) t
+JOIN groups g ON g.id = t.group_id
+LEFT JOIN assignments a ON a.id = t.assignment_id
+LEFT JOIN node_managers m ON m.id = a.manager_id
+ORDER BY t.id DESC
+LIMIT %(limit)s
+
+-- name: list_group_tasks
+-- One page of the tasks of some groups, newest first: a page of each group, merged.
+SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name
+FROM unnest(%(group_ids)s::uuid[]) AS wanted (group_id)
+CROSS JOIN LATERAL (
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
+        started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code, NULL::text AS error,
+        NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
+    FROM active_tasks
+    WHERE %(pending)s AND group_id = wanted.group_id AND id < %(before)s AND state = ANY(%(states)s)
+    ORDER BY id DESC LIMIT %(limit)s)
+    UNION ALL
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
+        started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
+    FROM archived_tasks
+    WHERE %(final)s AND group_id = wanted.group_id AND id < %(before)s AND state = ANY(%(states)s)
     ORDER BY id DESC LIMIT %(limit)s)
 ) t
 JOIN groups g ON g.id = t.group_id
