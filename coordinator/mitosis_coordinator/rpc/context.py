@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 
 from mitosis_coordinator.domain.principal import ManagerPrincipal, Principal, UserPrincipal
 
 _principal: ContextVar[Principal] = ContextVar("principal")
+_renew: ContextVar[Callable[[], Awaitable[Principal]]] = ContextVar("renew")
 _peer: ContextVar[str] = ContextVar("peer", default="unknown")
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -34,6 +36,18 @@ def current_manager() -> ManagerPrincipal:
     return principal
 
 
+async def renewed_user() -> UserPrincipal:
+    """The user who makes the call, with the rights of this moment: for streams, which outlive what they began with.
+
+    Raises:
+        InvalidToken: the token ended or was revoked since.
+        StorageUnavailable: the database does not answer.
+    """
+    principal = await _renew.get()()
+    assert isinstance(principal, UserPrincipal), "rpc.access let another kind of token through"
+    return principal
+
+
 def current_peer() -> str:
     """The caller's host without its port, so that one host is one peer."""
     return _peer.get()
@@ -44,12 +58,13 @@ def current_request_id() -> str:
     return _request_id.get()
 
 
-def set_principal(principal: Principal) -> None:
-    """Note who makes the call. For the auth interceptor.
+def set_principal(principal: Principal, renew: Callable[[], Awaitable[Principal]]) -> None:
+    """Note who makes the call, and how to ask again. For the auth interceptor.
 
     Nothing is ever set back: each call runs in a context of its own.
     """
     _principal.set(principal)
+    _renew.set(renew)
 
 
 def set_call(request_id: str, peer: str) -> None:

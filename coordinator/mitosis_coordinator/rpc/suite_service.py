@@ -15,7 +15,7 @@ from mitosis_coordinator.domain.errors import InvalidField, ShuttingDown
 from mitosis_coordinator.domain.rules import Rules
 from mitosis_coordinator.domain.suite import Suite
 from mitosis_coordinator.rpc import enums, requests
-from mitosis_coordinator.rpc.context import current_user
+from mitosis_coordinator.rpc.context import current_user, renewed_user
 from mitosis_coordinator.rpc.convert import eligible_message, suite_message
 from mitosis_coordinator.rpc.requests import Limits
 from mitosis_coordinator.services import paging
@@ -120,7 +120,7 @@ class SuiteServicer(suite_service_pb2_grpc.SuiteServiceServicer):
     async def WatchSuite(  # noqa: N802
         self, request: pb.WatchSuiteRequest, context: Context
     ) -> AsyncIterator[pb.WatchSuiteResponse]:
-        user, suite_id = current_user(), _uuid(request.uuid)
+        suite_id = _uuid(request.uuid)
         # Subscribed before the first read, so that no change falls between.
         with self._signals.watching(suite_id) as changed:
             before: Suite | None = None
@@ -128,6 +128,7 @@ class SuiteServicer(suite_service_pb2_grpc.SuiteServiceServicer):
                 changed.clear()
                 if self._signals.closing:
                     raise ShuttingDown("the coordinator is going down")
+                user = await renewed_user()
                 suite = await self._service.peek(user, suite_id)
                 if suite.settled:
                     yield pb.WatchSuiteResponse(suite=suite_message(await self._service.get(user, suite_id)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from structlog.contextvars import bind_contextvars
 
@@ -27,8 +28,9 @@ class AuthLayer:
     async def around(self, call: Call) -> AsyncIterator[None]:
         kind = required_token(call.method)
         if kind is not None:
-            principal = await self._authenticator.authenticate(_bearer_token(call.metadata), kind)
-            set_principal(principal)
+            renew = partial(self._authenticator.authenticate, _bearer_token(call.metadata), kind)
+            principal = await renew()
+            set_principal(principal, renew)
             if isinstance(principal, UserPrincipal):
                 bind_contextvars(user=principal.username)
             else:
