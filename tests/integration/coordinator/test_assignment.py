@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mitosis.v1 import manager_pb2, manager_service_pb2, suite_pb2, user_pb2
+from mitosis.v1 import manager_pb2, suite_pb2
 from mitosis.v1 import manager_stream_pb2 as pb
-from tests.support.api import Api, refused
+from tests.support.api import Api
 from tests.support.scripted_manager import EXECUTING
 
 QUEUED, OPEN = suite_pb2.TASK_SUITE_STATE_QUEUED, suite_pb2.TASK_SUITE_STATE_OPEN
@@ -316,21 +316,6 @@ async def test_a_reopened_suite_finds_managers_that_came_meanwhile(api: Api) -> 
     assert (await manager.start()).suite_uuid == suite.uuid
 
 
-async def test_a_manager_that_is_shut_down_gets_no_more_suites(api: Api) -> None:
-    manager = await api.connect()
-    request = manager_service_pb2.ShutdownManagerRequest(uuid=manager.uuid, graceful=False)
-    await api.managers.ShutdownManager(request, metadata=api.metadata)
-    shutdown = await manager.receive("shutdown")
-    assert (shutdown.graceful, shutdown.reason) == (False, "asked by admin")
-    suite = await api.create()
-    await api.submit(suite.uuid)
-    other = await api.connect()
-    assert (await other.start()).suite_uuid == suite.uuid
-    assert manager.waiting("suite_assigned") == 0
-    await manager.goodbye()
-    assert (await api.manager(manager)).state == OFFLINE
-
-
 async def test_a_manager_that_drains_is_offered_nothing_until_it_is_idle(api: Api) -> None:
     suite = await api.create()
     await api.submit(suite.uuid, 2)
@@ -348,11 +333,3 @@ async def test_a_manager_that_drains_is_offered_nothing_until_it_is_idle(api: Ap
     manager.assignment_id = 0
     await manager.become(manager_pb2.NODE_MANAGER_STATE_IDLE)
     assert (await manager.start()).suite_uuid == suite.uuid
-
-
-async def test_a_member_of_no_group_sees_no_manager(api: Api) -> None:
-    manager = await api.connect()
-    stranger = await api.user()
-    viewer = await api.user(user_pb2.GROUP_ROLE_VIEWER)
-    assert (await viewer.manager(manager)).name == manager.name
-    assert (await refused(stranger.manager(manager))).reason == "NOT_FOUND"

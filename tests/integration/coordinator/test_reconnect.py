@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from mitosis.v1 import hook_pb2, manager_pb2, manager_service_pb2, manager_service_pb2_grpc, suite_pb2, task_pb2
+from mitosis.v1 import hook_pb2, manager_pb2, suite_pb2, task_pb2
 from mitosis.v1 import manager_stream_pb2 as pb
 from tests.support.api import Api, refused
 from tests.support.coordinator import bearer, coordinator_config, refusal, running
@@ -181,6 +181,22 @@ async def test_a_suite_that_was_cancelled_meanwhile_is_told_at_once(api: Api) ->
     assert (ended.completed_tasks, ended.cancelled_tasks) == (1, 2)
 
 
+async def test_what_a_lost_manager_held_of_a_cancelled_suite_is_cancelled(api: Api) -> None:
+    suite = await api.create()
+    ids = await api.submit(suite.uuid, 2)
+    manager = await api.connect()
+    await manager.start()
+    await manager.fetch(2)
+    await api.cancel(suite.uuid)
+    assert (await api.task(ids[0])).state == DISPATCHED
+    await manager.drop()
+    manager.restart()
+    await manager.attach()
+    ended = await api.suite(suite.uuid)
+    assert (ended.pending_tasks, ended.cancelled_tasks, ended.assigned_managers) == (0, 2, 0)
+    assert (await api.task(ids[0])).state == GONE
+
+
 async def test_a_suite_that_was_completed_meanwhile_is_released_at_once(api: Api) -> None:
     suite = await api.create()
     await api.submit(suite.uuid)
@@ -291,36 +307,6 @@ async def test_a_silent_stream_is_ended_and_a_beating_one_is_not(impatient: Api)
     assert (await silent.attach()).verdict == pb.ATTACH_VERDICT_IDLE
     shown = await api.manager(beating)
     assert (shown.state, shown.metrics.active_workers) == (manager_pb2.NODE_MANAGER_STATE_IDLE, 3)
-
-
-async def test_a_manager_without_a_stream_lives_by_heartbeats(api: Api) -> None:
-    manager = await api.register()
-    stub: manager_service_pb2_grpc.ManagerServiceAsyncStub = manager_service_pb2_grpc.ManagerServiceStub(
-        api.coordinator.channel
-    )
-    beat = manager_service_pb2.HeartbeatRequest(metrics=manager_pb2.ManagerMetrics(active_workers=2))
-    answer = await stub.Heartbeat(beat, metadata=bearer(manager.token))
-    assert answer.heartbeat_interval_seconds == 30
-    shown = await api.manager(manager)
-    assert shown.metrics.active_workers == 2
-    assert shown.HasField("last_heartbeat")
-
-
-async def test_a_refreshed_token_opens_the_stream_and_a_replaced_one_does_not(api: Api) -> None:
-    request = manager_service_pb2.RegisterManagerRequest(
-        name="again", group_memberships=[manager_pb2.GroupMembership(group_name="default")], request_id="r-1"
-    )
-    first = await api.managers.RegisterManager(request, metadata=api.metadata)
-    second = await api.managers.RegisterManager(request, metadata=api.metadata)
-    assert first.manager.uuid == second.manager.uuid
-    refresh = manager_service_pb2.RefreshTokenRequest()
-    told = await refused(api.managers.RefreshToken(refresh, metadata=bearer(first.token)))
-    assert told.reason == "INVALID_TOKEN"
-    third = await api.managers.RefreshToken(refresh, metadata=bearer(second.token))
-    for token in (second.token, third.token):
-        manager = ScriptedManager(api.coordinator.channel, "again", second.manager.uuid, token, (), 1)
-        assert (await manager.attach()).manager_name == "again"
-        await manager.drop()
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ async def test_a_suite_completes_when_it_was_quiet_for_its_time(api: Api) -> Non
     await api.cancel_task(task_uuid)
     complete = await api.suite_when(suite.uuid, lambda s: s.state == COMPLETE)
     quiet = complete.finished_at.ToDatetime() - (await api.task(task_uuid)).finished_at.ToDatetime()
-    assert 1 <= quiet.total_seconds() < 3
+    assert quiet.total_seconds() >= 1
 
 
 async def test_a_suite_with_pending_tasks_is_not_closed_by_time(api: Api) -> None:
