@@ -23,7 +23,9 @@ from mitosis_coordinator.assembly import add_suites_and_managers
 from mitosis_coordinator.components import Components
 from mitosis_coordinator.config import CoordinatorConfig
 from mitosis_coordinator.domain.errors import StorageUnavailable
-from mitosis_coordinator.gateway.app import Discovery, HttpServer, build_http_app, build_metrics_app
+from mitosis_coordinator.gateway.app import Discovery, Gateway, build_http_app, build_metrics_app
+from mitosis_coordinator.gateway.forms import BodyLimits
+from mitosis_coordinator.gateway.server import ConnectionLimits, HttpServer
 from mitosis_coordinator.metrics import RpcMetrics
 from mitosis_coordinator.private_file import write_private
 from mitosis_coordinator.rpc.admin_service import AdminServicer
@@ -245,21 +247,29 @@ async def _migrate(conninfo: str, patience_seconds: float) -> None:
 
 def _make_servers(config: CoordinatorConfig, components: Components) -> tuple[RpcServer, HttpServer, HttpServer | None]:
     server = config.server
+    layers = standard_layers(components.authenticator, RpcMetrics(components.registry))
     rpc_server = RpcServer(
         components.services,
-        standard_layers(components.authenticator, RpcMetrics(components.registry)),
+        layers,
         host=server.host,
         port=server.grpc_port,
         max_message_bytes=config.limits.max_message_bytes,
         reuse_port=server.reuse_port,
     )
     discovery = Discovery(VERSION, rpc_server.port, server.advertised_grpc)
+    gateway = Gateway(
+        components.services,
+        layers,
+        BodyLimits(config.limits.max_message_bytes, config.http.body_timeout_seconds),
+        config.http.cors_origins,
+    )
     http_server = HttpServer(
-        build_http_app(components.database.ping, discovery),
+        build_http_app(components.database.ping, discovery, gateway),
         host=server.host,
         port=server.port,
         setting="server.port",
         reuse_port=server.reuse_port,
+        limits=ConnectionLimits(config.http.idle_timeout_seconds),
     )
     if not config.metrics.enabled:
         return rpc_server, http_server, None

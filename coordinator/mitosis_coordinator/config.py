@@ -56,6 +56,17 @@ class ServerConfig(_Section):
     shutdown_grace_seconds: float = Field(default=10.0, gt=0, le=600)
 
 
+class HttpConfig(_Section):
+    """REST: who may call from a browser, and how patient the server is."""
+
+    # As a browser sends them, `https://mitosis.example.com`; `*` for all.
+    cors_origins: tuple[str, ...] = ()
+    # For the head of a request, and between two requests of one connection.
+    idle_timeout_seconds: float = Field(default=75.0, gt=0, le=3600)
+    # For a body that does not come; one that does come gets more, by its size.
+    body_timeout_seconds: float = Field(default=20.0, gt=0, le=3600)
+
+
 class DatabaseConfig(_Section):
     """PostgreSQL; without a URL the coordinator runs its own in `server.data_dir`."""
 
@@ -150,6 +161,7 @@ class CoordinatorConfig(_Section):
     """Everything the coordinator can be told."""
 
     server: ServerConfig = ServerConfig()
+    http: HttpConfig = HttpConfig()
     database: DatabaseConfig = DatabaseConfig()
     stream: StreamConfig = StreamConfig()
     task_suites: TaskSuitesConfig = TaskSuitesConfig()

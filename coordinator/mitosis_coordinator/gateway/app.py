@@ -1,18 +1,23 @@
-"""The HTTP applications: health and discovery on one port, metrics on another."""
+"""The HTTP applications: the REST paths, health and discovery on one port, metrics on another."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from mitosis_common.config import ConfigError
 from mitosis_coordinator.domain.errors import StorageUnavailable
+from mitosis_coordinator.gateway.endpoint import Endpoint
+from mitosis_coordinator.gateway.forms import BodyLimits
+from mitosis_coordinator.gateway.front import Front
+from mitosis_coordinator.gateway.routes import read_routes
+from mitosis_coordinator.gateway.server import join_address
+from mitosis_coordinator.rpc.interceptors.chain import Layer
+from mitosis_coordinator.rpc.server import RpcService
 
 _PROBE_TIMEOUT_SECONDS = 3.0
 
@@ -26,7 +31,19 @@ class Discovery:
     advertised_grpc: str | None = None
 
 
-def build_http_app(probe_database: Callable[[], Awaitable[None]], discovery: Discovery) -> web.Application:
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What stands behind the REST paths: the services and the layers that gRPC serves, and what bounds a request."""
+
+    services: Sequence[RpcService]
+    layers: Sequence[Layer]
+    limits: BodyLimits
+    cors_origins: Sequence[str] = ()
+
+
+def build_http_app(
+    probe_database: Callable[[], Awaitable[None]], discovery: Discovery, gateway: Gateway
+) -> web.Application:
     """Make the application for people, load balancers and managers.
 
     Args:
@@ -42,11 +59,20 @@ def build_http_app(probe_database: Callable[[], Awaitable[None]], discovery: Dis
         return web.json_response({"status": "ok", "database": "ok"})
 
     async def get_info(request: web.Request) -> web.Response:
-        grpc_address = discovery.advertised_grpc or _join(request.url.host or "localhost", discovery.grpc_port)
+        grpc_address = discovery.advertised_grpc or join_address(request.url.host or "localhost", discovery.grpc_port)
         return web.json_response({"grpc": grpc_address, "grpc_tls": False, "version": discovery.version})
 
     app = web.Application()
+    Front(gateway.cors_origins).install(app)
     app.add_routes([web.get("/health", get_health), web.get("/info", get_info)])
+    servicers = {service.descriptor.full_name: service.servicer for service in gateway.services}
+    for route in read_routes([service.descriptor for service in gateway.services]):
+        behavior = getattr(servicers[route.service.full_name], route.method.name)
+        endpoint = Endpoint(route, behavior, gateway.layers, gateway.limits)
+        resource = app.router.add_resource(route.path)
+        resource.add_route(route.verb, endpoint.__call__)
+        if route.verb == hdrs.METH_GET and not route.streaming:
+            resource.add_route(hdrs.METH_HEAD, endpoint.__call__)
     return app
 
 
@@ -60,45 +86,3 @@ def build_metrics_app(registry: CollectorRegistry, path: str) -> web.Application
     app = web.Application()
     app.add_routes([web.get(path, get_metrics)])
     return app
-
-
-class HttpServer:
-    """Serves one application from `start` until `stop`.
-
-    Args:
-        setting: the configuration key that the port came from, for the error.
-        port: 0 takes a free one; `self.port` tells which, once it is started.
-    """
-
-    def __init__(self, app: web.Application, *, host: str, port: int, setting: str, reuse_port: bool = False) -> None:
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
-        self._host = host
-        self._setting = setting
-        self._reuse_port = reuse_port
-        self.port = port
-
-    async def start(self) -> None:
-        """Serve.
-
-        Raises:
-            ConfigError: the port is taken or not ours.
-        """
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        address = (self._host, self.port)
-        try:
-            listener = socket.create_server(address, family=family, reuse_port=self._reuse_port)
-        except OSError as error:
-            where = _join(*address)
-            raise ConfigError([f"{self._setting}: cannot listen on {where}: {error.strerror}"]) from error
-        self.port = listener.getsockname()[1]
-        await self._runner.setup()
-        # From here on the site owns the socket.
-        await web.SockSite(self._runner, listener).start()
-
-    async def stop(self) -> None:
-        """Close the port, and let requests being served end within two seconds."""
-        await self._runner.cleanup()
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -72,6 +72,15 @@ def internal_error(incident_id: str) -> ErrorShape:
     return ErrorShape(INTERNAL_ROW, _status(INTERNAL_ROW, message, [], {"incident_id": incident_id}))
 
 
+def http_code_of(status: status_pb2.Status) -> int:
+    """The HTTP code of a status that this table made; 500 for any other."""
+    info = error_details_pb2.ErrorInfo()
+    for packed in status.details:
+        if packed.Unpack(info):
+            return _HTTP_CODES.get(info.reason, INTERNAL_ROW.http_code)
+    return INTERNAL_ROW.http_code
+
+
 def _status(row: ErrorRow, message: str, details: list[Message], metadata: dict[str, str]) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(domain=DOMAIN, reason=row.reason_name, metadata=metadata)
     packed = []
@@ -205,3 +214,5 @@ ERROR_TABLE: dict[type, ErrorRow] = dict(
 )
 
 INTERNAL_ROW = ErrorRow(_Code.INTERNAL, _Reason.ERROR_REASON_INTERNAL, "error", 500, _no_details, _no_facts)
+
+_HTTP_CODES = {row.reason_name: row.http_code for row in (*ERROR_TABLE.values(), INTERNAL_ROW)}

@@ -22,13 +22,17 @@ class ContextLayer:
 
     @asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
-        given = call.metadata.get(REQUEST_ID, "")
-        request_id = given if _ACCEPTED_REQUEST_ID.fullmatch(given) else str(new_uuid())
+        request_id = fit_request_id(call.metadata.get(REQUEST_ID, ""))
         peer = peer_host(call.context.peer())
         call.context.set_trailing_metadata(((REQUEST_ID, request_id),))
         bind_contextvars(request_id=request_id, method=call.method, peer=peer)
         set_call(request_id, peer)
         yield
+
+
+def fit_request_id(given: str) -> str:
+    """The caller's own id where it is fit for a log, else a new one."""
+    return given if _ACCEPTED_REQUEST_ID.fullmatch(given) else str(new_uuid())
 
 
 def peer_host(peer: str) -> str:

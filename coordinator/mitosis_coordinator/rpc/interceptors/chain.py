@@ -10,12 +10,26 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import grpc
 import grpc.aio
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CallContext(Protocol):
+    """What layers ask of a call, whichever way it came in: gRPC's own context, or `rpc.in_process`'s."""
+
+    def peer(self) -> str: ...
+
+    def code(self) -> Any: ...
+
+    def trailing_metadata(self) -> Any: ...
+
+    def set_trailing_metadata(self, trailing_metadata: Any) -> None: ...
+
+    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +41,7 @@ class Call:
 
     method: str
     metadata: dict[str, str]
-    context: Context
+    context: CallContext
     streaming: bool
 
 
@@ -67,14 +81,14 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     def _around_unary(self, method: str, behavior: Any, streaming: bool) -> Any:
         async def call(request: Any, context: Context) -> Any:
-            async with self._entered(_describe(method, context, streaming)):
+            async with entered(self._layers, _describe(method, context, streaming)):
                 return await behavior(request, context)
 
         return call
 
     def _around_stream(self, method: str, behavior: Any, streaming: bool) -> Any:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with self._entered(_describe(method, context, streaming)):
+            async with entered(self._layers, _describe(method, context, streaming)):
                 responses = behavior(request, context)
                 if inspect.isawaitable(responses):
                     # This handler writes to the context by itself.
@@ -86,8 +100,10 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _entered(self, call: Call) -> _Entered:
-        return _Entered(self._layers, call)
+
+def entered(layers: Sequence[Layer], call: Call) -> AbstractAsyncContextManager[None]:
+    """All layers around a call as one context manager, the first layer outermost."""
+    return _Entered(layers, call)
 
 
 class _Entered:

@@ -14,7 +14,7 @@ import structlog
 from mitosis_coordinator.domain.errors import DomainError
 from mitosis_coordinator.domain.ids import new_uuid
 from mitosis_coordinator.rpc.errors import ErrorShape, internal_error, shape_of
-from mitosis_coordinator.rpc.interceptors.chain import Call, Context
+from mitosis_coordinator.rpc.interceptors.chain import Call, CallContext
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class ErrorsLayer:
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-async def _abort(context: Context, shape: ErrorShape) -> NoReturn:
+async def _abort(context: CallContext, shape: ErrorShape) -> NoReturn:
     # Aborting replaces the trailers, and with them the request id set earlier.
     earlier = tuple(context.trailing_metadata() or ())
     await context.abort(

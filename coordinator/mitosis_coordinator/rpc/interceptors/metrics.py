@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import grpc
 
 from mitosis_coordinator.metrics import RpcMetrics
-from mitosis_coordinator.rpc.interceptors.chain import Call, Context
+from mitosis_coordinator.rpc.interceptors.chain import Call, CallContext
 
 _CODE_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
@@ -40,7 +40,7 @@ class MetricsLayer:
             self._metrics.durations.labels(call.method, code).observe(time.perf_counter() - started)
 
 
-def _code_name(context: Context, default: str) -> str:
+def _code_name(context: CallContext, default: str) -> str:
     # The library returns the number, its types promise the enum, and a call that nobody touched has 0 or None.
     code: object = context.code()
     number = code.value[0] if isinstance(code, grpc.StatusCode) else code
