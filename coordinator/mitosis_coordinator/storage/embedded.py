@@ -17,11 +17,11 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote
@@ -30,7 +30,8 @@ import psycopg
 import structlog
 
 from mitosis_common.backoff import Backoff
-from mitosis_common.processes import OutputTail, describe_exit, set_parent_death_signal
+from mitosis_common.processes import OutputTail, describe_exit
+from mitosis_coordinator.storage import postgres_exec
 
 log = structlog.get_logger(__name__)
 
@@ -418,7 +419,14 @@ class EmbeddedPostgres:
     async def _spawn(
         self, *command: str | Path, cwd: Path, death_signal: signal.Signals, process_group: int | None = None
     ) -> asyncio.subprocess.Process:
+        owner = (-1, -1) if self._owner.uid is None else (self._owner.uid, self._owner.gid)
         return await asyncio.create_subprocess_exec(
+            sys.executable,
+            # Nothing of the environment and of site-packages: it only has to become the command, soon.
+            "-I",
+            "-S",
+            postgres_exec.__file__,
+            *map(str, (os.getpid(), int(death_signal), *owner)),
             *command,
             cwd=cwd,
             # Tokens and addresses in the coordinator's environment are none of the server's business.
@@ -428,11 +436,6 @@ class EmbeddedPostgres:
             stderr=asyncio.subprocess.STDOUT,
             umask=0o077,
             process_group=process_group,
-            # The kernel forgets the request when the user changes; subprocess calls this after that change.
-            preexec_fn=partial(set_parent_death_signal, death_signal, os.getpid()),
-            user=self._owner.uid,
-            group=self._owner.gid,
-            extra_groups=() if self._owner.uid is not None else None,
         )
 
 
