@@ -202,5 +202,6 @@ def test_postgresql_is_killed_and_comes_back_by_itself(cluster: Cluster) -> None
         work.check()
     assert work.repeated() == []
     assert {execution.pid for execution in work.log.executions()} == set(workers)
+    assert "embedded_postgres_restart_failed" not in cluster.coordinator.output()
     # The stream stayed up: the manager has attached once.
     assert cluster.attachments(cluster.manager) == 1
