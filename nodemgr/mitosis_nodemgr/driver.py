@@ -7,6 +7,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 
 import structlog
@@ -33,6 +34,9 @@ from mitosis_nodemgr.token import Token
 
 # How long a manager that leaves waits for the coordinator to acknowledge its last reports.
 PATIENCE_SECONDS = 5.0
+
+# So that people see how many workers run without waiting for the next heartbeat.
+BEAT_AFTER_CHANGE_SECONDS = 1.0
 
 _VERDICTS = {
     stream.ATTACH_VERDICT_IDLE: ev.Verdict.IDLE,
@@ -63,6 +67,7 @@ class Driver:
         self._run: SuiteRun | None = None
         self._awaits_reports = False
         self._heartbeat_seconds = 30.0
+        self._beat_soon = asyncio.Event()
         self._timers: list[asyncio.TimerHandle] = []
 
     async def run(self) -> int:
@@ -93,6 +98,7 @@ class Driver:
                 before = self._state
                 self._state, todo = handle(before, event)
                 if self._state.stage is not before.stage:
+                    self._beat_soon.set()
                     _log.info("state", entered=self._state.stage, left=before.stage, assignment=self._assignment_id)
                 for instruction in todo:
                     self._perform(instruction)
@@ -339,7 +345,12 @@ class Driver:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(self._config.heartbeat_interval_seconds or self._heartbeat_seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._config.heartbeat_interval_seconds or self._heartbeat_seconds):
+                    await self._beat_soon.wait()
+                    # Workers start and end shortly after the stage has changed.
+                    await asyncio.sleep(BEAT_AFTER_CHANGE_SECONDS)
+            self._beat_soon.clear()
             beat = stream.Heartbeat(state=self._state.told_as, metrics=self.metrics(), sent_at=timestamp(time.time()))
             self._session.send(stream.ConnectRequest(heartbeat=beat))
 

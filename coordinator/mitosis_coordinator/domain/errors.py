@@ -59,10 +59,12 @@ class AlreadyExists(DomainError):
 class WrongState(DomainError):
     """The thing is in a state that does not allow the event."""
 
-    def __init__(self, kind: str, name: str, state: str, event: str, allowed: Iterable[str]) -> None:
+    def __init__(
+        self, kind: str, name: str, state: str, event: str, allowed: Iterable[str], *, besides: str = ""
+    ) -> None:
         self.allowed = tuple(sorted(allowed))
-        accepted = ", ".join(self.allowed) or "nothing"
-        super().__init__(f"{kind} {name} is {state}, which does not allow {event}; allowed: {accepted}")
+        possible = f"possible is {', '.join(self.allowed)}" if self.allowed else "nothing else is possible"
+        super().__init__(f"{kind} {name} is {state}{besides}, so it cannot be {event}; {possible}")
         self.kind = kind
         self.name = name
         self.state = state

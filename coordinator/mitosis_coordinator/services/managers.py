@@ -151,7 +151,7 @@ class ManagerService:
             if group_name:
                 group_ids = [await group_for(connection, principal, group_name, GroupRole.VIEWER)]
             found = await managers.listed(connection, replace(wanted, group_ids=group_ids), after, limit)
-        return [_as_seen_by(principal, manager) for manager in found]
+        return [self._as_seen_by(principal, manager) for manager in found]
 
     async def shut_down(self, principal: UserPrincipal, manager_id: UUID, *, graceful: bool) -> Manager:
         """Ask a connected manager to drain and end.
@@ -173,7 +173,7 @@ class ManagerService:
             raise PermissionDenied(f"manager {manager.name}: needs the role Admin in a group that may control it")
         reason = f"asked by {principal.username}"
         if not self._sessions.shut_down(manager_id, reason, graceful=graceful):
-            raise WrongState("manager", manager.name, f"{manager.state} and not connected", "shutdown", ())
+            raise WrongState("manager", manager.name, manager.state, "shut_down", (), besides=" and not connected")
         log.info("manager_shutdown_requested", manager_uuid=str(manager_id), graceful=graceful)
         return manager
 
@@ -184,7 +184,7 @@ class ManagerService:
             or any(principal.has_role(membership.group_id, GroupRole.VIEWER) for membership in manager.memberships)
         ):
             raise NotFound("manager", str(manager_id))
-        return _as_seen_by(principal, manager)
+        return self._as_seen_by(principal, manager)
 
     async def _read(self, connection: Connection, manager_id: UUID) -> Manager:
         manager = await managers.get(connection, manager_id)
@@ -192,10 +192,12 @@ class ManagerService:
             raise NotFound("manager", str(manager_id))
         return manager
 
-
-def _as_seen_by(principal: UserPrincipal, manager: Manager) -> Manager:
-    """Leave out the groups that are none of the caller's business."""
-    visible = tuple(
-        membership for membership in manager.memberships if principal.has_role(membership.group_id, GroupRole.VIEWER)
-    )
-    return replace(manager, memberships=visible)
+    def _as_seen_by(self, principal: UserPrincipal, manager: Manager) -> Manager:
+        """Leave out the groups that are none of the caller's business, and show what the last heartbeat said."""
+        visible = tuple(
+            membership
+            for membership in manager.memberships
+            if principal.has_role(membership.group_id, GroupRole.VIEWER)
+        )
+        metrics = self._sessions.metrics_of(manager.id) or manager.metrics
+        return replace(manager, memberships=visible, metrics=metrics)

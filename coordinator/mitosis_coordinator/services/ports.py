@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
+from mitosis_coordinator.domain.manager import ManagerMetrics
 from mitosis_coordinator.domain.task import AttemptRef
 
 
@@ -39,6 +40,9 @@ class LiveSessions(Protocol):
 
     def resize(self, manager_id: UUID, assignment_id: int, worker_count: int) -> None:
         """Tell a manager how many workers it runs from now on."""
+
+    def metrics_of(self, manager_id: UUID) -> ManagerMetrics | None:
+        """What a manager's last heartbeat said; None when it is not connected here."""
 
     def disconnect(self, manager_id: UUID) -> None:
         """End the session of a manager whose token was replaced; it comes back if it has the new one."""

@@ -83,7 +83,7 @@ class SessionRegistry:
     def beats(self, heard_after: float) -> list[tuple[UUID, int, ManagerMetrics]]:
         """What to write of the managers that were heard of since a time on the monotonic clock."""
         return [
-            (session.manager.manager_id, session.epoch, session.metrics)
+            (session.manager.manager_id, session.epoch, session.metrics or ManagerMetrics())
             for session in self._by_manager.values()
             if session.heard_at >= heard_after
         ]
@@ -124,6 +124,11 @@ class SessionRegistry:
         session = self._by_manager.get(manager_id)
         if session is not None:
             session.resize(msg.ConfigUpdate(assignment_id, worker_count))
+
+    def metrics_of(self, manager_id: UUID) -> ManagerMetrics | None:
+        """What a manager's last heartbeat said; None when it is not connected here."""
+        session = self._by_manager.get(manager_id)
+        return None if session is None else session.metrics
 
     def disconnect(self, manager_id: UUID) -> None:
         """End the session of a manager whose token was replaced."""

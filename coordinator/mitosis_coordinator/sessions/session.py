@@ -69,7 +69,7 @@ class Session:
     ) -> None:
         self.manager = manager
         self.outbox = Outbox()
-        self.metrics = ManagerMetrics()
+        self.metrics: ManagerMetrics | None = None
         self.epoch = 0
         self.heard_at = time.monotonic()
         self._attachments = attachments
