@@ -14,7 +14,7 @@ from mitosis_coordinator.domain.ids import new_uuid, uuid_block
 from mitosis_coordinator.domain.manager import ManagerRole, ManagerState
 from mitosis_coordinator.domain.plan import WorkerPlan
 from mitosis_coordinator.domain.suite import SuiteSpec, SuiteState
-from mitosis_coordinator.domain.task import NewTask
+from mitosis_coordinator.domain.task import AttemptRef, NewTask
 from mitosis_coordinator.services.assignments import Assignment, AssignmentService, FinishReason
 from mitosis_coordinator.services.attachment import AttachmentService, Verdict
 from mitosis_coordinator.services.endings import Endings
@@ -160,7 +160,7 @@ async def test_a_manager_says_nothing_about_an_assignment_of_another(world: Worl
     [task] = await world.assignments.claim(suite_id, world.manager_id, assignment.id, assignment.session_epoch, 1)
     stranger = new_uuid()
     async with world.database.connection() as connection:
-        ref = tasks.AttemptRef(task.task_id, task.attempt)
+        ref = AttemptRef(task.task_id, task.attempt)
         moment = assignment.suite.created_at
         assert await tasks.start(connection, stranger, assignment.id, [(ref, moment)]) == 0
         assert await tasks.start(connection, world.manager_id, assignment.id, [(ref, moment)]) == 1

@@ -474,7 +474,12 @@ type Task struct {
 	// Every failure so far, oldest first. Only `GetTask` fills it.
 	Failures []*TaskFailure `protobuf:"bytes,15,rep,name=failures,proto3" json:"failures,omitempty"`
 	// When a Ready task that waits for a retry becomes available.
-	RetryAt       *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
+	RetryAt *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
+	// Of an independent task: a worker must have all of them.
+	Tags []string `protobuf:"bytes,17,rep,name=tags,proto3" json:"tags,omitempty"`
+	// The independent worker that holds it, or held it last.
+	WorkerUuid    string `protobuf:"bytes,18,opt,name=worker_uuid,json=workerUuid,proto3" json:"worker_uuid,omitempty"`
+	WorkerName    string `protobuf:"bytes,19,opt,name=worker_name,json=workerName,proto3" json:"worker_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -621,6 +626,27 @@ func (x *Task) GetRetryAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Task) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Task) GetWorkerUuid() string {
+	if x != nil {
+		return x.WorkerUuid
+	}
+	return ""
+}
+
+func (x *Task) GetWorkerName() string {
+	if x != nil {
+		return x.WorkerName
+	}
+	return ""
+}
+
 var File_mitosis_v1_task_proto protoreflect.FileDescriptor
 
 const file_mitosis_v1_task_proto_rawDesc = "" +
@@ -664,7 +690,7 @@ const file_mitosis_v1_task_proto_rawDesc = "" +
 	"\fmanager_uuid\x18\x03 \x01(\tR\vmanagerUuid\x12!\n" +
 	"\fmanager_name\x18\x04 \x01(\tR\vmanagerName\x12\x14\n" +
 	"\x05error\x18\x05 \x01(\tR\x05error\x127\n" +
-	"\tfailed_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\"\xa2\x05\n" +
+	"\tfailed_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\"\xf8\x05\n" +
 	"\x04Task\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x1d\n" +
 	"\n" +
@@ -688,7 +714,12 @@ const file_mitosis_v1_task_proto_rawDesc = "" +
 	"finishedAt\x12.\n" +
 	"\x06result\x18\x0e \x01(\v2\x16.mitosis.v1.TaskResultR\x06result\x123\n" +
 	"\bfailures\x18\x0f \x03(\v2\x17.mitosis.v1.TaskFailureR\bfailures\x125\n" +
-	"\bretry_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt*\xbb\x01\n" +
+	"\bretry_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\x12\x12\n" +
+	"\x04tags\x18\x11 \x03(\tR\x04tags\x12\x1f\n" +
+	"\vworker_uuid\x18\x12 \x01(\tR\n" +
+	"workerUuid\x12\x1f\n" +
+	"\vworker_name\x18\x13 \x01(\tR\n" +
+	"workerName*\xbb\x01\n" +
 	"\tTaskState\x12\x1a\n" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10TASK_STATE_READY\x10\x01\x12\x19\n" +

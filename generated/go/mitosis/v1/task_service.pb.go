@@ -32,7 +32,10 @@ type SubmitTaskRequest struct {
 	// -1000000 to 1000000, default 0. Higher goes first within the suite.
 	Priority *int32 `protobuf:"varint,4,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
 	// 1 to 128 characters. Empty: not idempotent.
-	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Of an independent task alone: a worker must have all of them. At most 64 tags of 1 to
+	// 255 characters, none with a comma or white space.
+	Tags          []string `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -102,6 +105,13 @@ func (x *SubmitTaskRequest) GetRequestId() string {
 	return ""
 }
 
+func (x *SubmitTaskRequest) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
 type SubmitTaskResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Task          *Task                  `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
@@ -148,9 +158,11 @@ func (x *SubmitTaskResponse) GetTask() *Task {
 
 // One task of a batch.
 type NewTask struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	TaskSpec      *TaskSpec              `protobuf:"bytes,1,opt,name=task_spec,json=taskSpec,proto3" json:"task_spec,omitempty"`
-	Priority      *int32                 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	TaskSpec *TaskSpec              `protobuf:"bytes,1,opt,name=task_spec,json=taskSpec,proto3" json:"task_spec,omitempty"`
+	Priority *int32                 `protobuf:"varint,2,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	// Of an independent task alone: a worker must have all of them.
+	Tags          []string `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -197,6 +209,13 @@ func (x *NewTask) GetPriority() int32 {
 		return *x.Priority
 	}
 	return 0
+}
+
+func (x *NewTask) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
 }
 
 type SubmitTasksRequest struct {
@@ -640,7 +659,7 @@ var File_mitosis_v1_task_service_proto protoreflect.FileDescriptor
 const file_mitosis_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1dmitosis/v1/task_service.proto\x12\n" +
-	"mitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x15mitosis/v1/task.proto\"\xd1\x01\n" +
+	"mitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x15mitosis/v1/task.proto\"\xe5\x01\n" +
 	"\x11SubmitTaskRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n" +
@@ -649,13 +668,15 @@ const file_mitosis_v1_task_service_proto_rawDesc = "" +
 	"\ttask_spec\x18\x03 \x01(\v2\x14.mitosis.v1.TaskSpecR\btaskSpec\x12\x1f\n" +
 	"\bpriority\x18\x04 \x01(\x05H\x00R\bpriority\x88\x01\x01\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestIdB\v\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04tags\x18\x06 \x03(\tR\x04tagsB\v\n" +
 	"\t_priority\":\n" +
 	"\x12SubmitTaskResponse\x12$\n" +
-	"\x04task\x18\x01 \x01(\v2\x10.mitosis.v1.TaskR\x04task\"j\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.mitosis.v1.TaskR\x04task\"~\n" +
 	"\aNewTask\x121\n" +
 	"\ttask_spec\x18\x01 \x01(\v2\x14.mitosis.v1.TaskSpecR\btaskSpec\x12\x1f\n" +
-	"\bpriority\x18\x02 \x01(\x05H\x00R\bpriority\x88\x01\x01B\v\n" +
+	"\bpriority\x18\x02 \x01(\x05H\x00R\bpriority\x88\x01\x01\x12\x12\n" +
+	"\x04tags\x18\x03 \x03(\tR\x04tagsB\v\n" +
 	"\t_priority\"\x9c\x01\n" +
 	"\x12SubmitTasksRequest\x12\x1d\n" +
 	"\n" +

@@ -101,7 +101,7 @@ class TaskFailure(_message.Message):
     def __init__(self, kind: _Optional[_Union[FailureKind, str]] = ..., attempt: _Optional[int] = ..., manager_uuid: _Optional[str] = ..., manager_name: _Optional[str] = ..., error: _Optional[str] = ..., failed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("uuid", "suite_uuid", "group_name", "state", "attempt", "priority", "task_spec", "created_by", "manager_uuid", "manager_name", "created_at", "started_at", "finished_at", "result", "failures", "retry_at")
+    __slots__ = ("uuid", "suite_uuid", "group_name", "state", "attempt", "priority", "task_spec", "created_by", "manager_uuid", "manager_name", "created_at", "started_at", "finished_at", "result", "failures", "retry_at", "tags", "worker_uuid", "worker_name")
     UUID_FIELD_NUMBER: _ClassVar[int]
     SUITE_UUID_FIELD_NUMBER: _ClassVar[int]
     GROUP_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +118,9 @@ class Task(_message.Message):
     RESULT_FIELD_NUMBER: _ClassVar[int]
     FAILURES_FIELD_NUMBER: _ClassVar[int]
     RETRY_AT_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    WORKER_UUID_FIELD_NUMBER: _ClassVar[int]
+    WORKER_NAME_FIELD_NUMBER: _ClassVar[int]
     uuid: str
     suite_uuid: str
     group_name: str
@@ -134,4 +137,7 @@ class Task(_message.Message):
     result: TaskResult
     failures: _containers.RepeatedCompositeFieldContainer[TaskFailure]
     retry_at: _timestamp_pb2.Timestamp
-    def __init__(self, uuid: _Optional[str] = ..., suite_uuid: _Optional[str] = ..., group_name: _Optional[str] = ..., state: _Optional[_Union[TaskState, str]] = ..., attempt: _Optional[int] = ..., priority: _Optional[int] = ..., task_spec: _Optional[_Union[TaskSpec, _Mapping]] = ..., created_by: _Optional[str] = ..., manager_uuid: _Optional[str] = ..., manager_name: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., result: _Optional[_Union[TaskResult, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[TaskFailure, _Mapping]]] = ..., retry_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    worker_uuid: str
+    worker_name: str
+    def __init__(self, uuid: _Optional[str] = ..., suite_uuid: _Optional[str] = ..., group_name: _Optional[str] = ..., state: _Optional[_Union[TaskState, str]] = ..., attempt: _Optional[int] = ..., priority: _Optional[int] = ..., task_spec: _Optional[_Union[TaskSpec, _Mapping]] = ..., created_by: _Optional[str] = ..., manager_uuid: _Optional[str] = ..., manager_name: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., result: _Optional[_Union[TaskResult, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[TaskFailure, _Mapping]]] = ..., retry_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tags: _Optional[_Iterable[str]] = ..., worker_uuid: _Optional[str] = ..., worker_name: _Optional[str] = ...) -> None: ...

@@ -9,18 +9,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SubmitTaskRequest(_message.Message):
-    __slots__ = ("group_name", "suite_uuid", "task_spec", "priority", "request_id")
+    __slots__ = ("group_name", "suite_uuid", "task_spec", "priority", "request_id", "tags")
     GROUP_NAME_FIELD_NUMBER: _ClassVar[int]
     SUITE_UUID_FIELD_NUMBER: _ClassVar[int]
     TASK_SPEC_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
     group_name: str
     suite_uuid: str
     task_spec: _task_pb2.TaskSpec
     priority: int
     request_id: str
-    def __init__(self, group_name: _Optional[str] = ..., suite_uuid: _Optional[str] = ..., task_spec: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., priority: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, group_name: _Optional[str] = ..., suite_uuid: _Optional[str] = ..., task_spec: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., priority: _Optional[int] = ..., request_id: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SubmitTaskResponse(_message.Message):
     __slots__ = ("task",)
@@ -29,12 +31,14 @@ class SubmitTaskResponse(_message.Message):
     def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ...) -> None: ...
 
 class NewTask(_message.Message):
-    __slots__ = ("task_spec", "priority")
+    __slots__ = ("task_spec", "priority", "tags")
     TASK_SPEC_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
     task_spec: _task_pb2.TaskSpec
     priority: int
-    def __init__(self, task_spec: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., priority: _Optional[int] = ...) -> None: ...
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, task_spec: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., priority: _Optional[int] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SubmitTasksRequest(_message.Message):
     __slots__ = ("group_name", "suite_uuid", "tasks", "request_id")
