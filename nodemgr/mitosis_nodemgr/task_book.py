@@ -170,6 +170,7 @@ class TaskBook:
                 result=report.result,
                 started_at=report.started_at,
                 finished_at=report.finished_at,
+                worker_deaths=_reasons(task),
             )
         )
 
@@ -263,7 +264,6 @@ class TaskBook:
         error = f"killed {len(task.deaths)} workers, the last one {_lower(task.deaths)}"
         report = self._own_report(task, stream.TASK_OUTCOME_WORKER_DIED, error, wall_time)
         report.result.stderr_tail = task.deaths[-1].output_tail
-        report.worker_deaths.extend(death.reason for death in task.deaths)
         self._report(report)
 
     def _own_report(
@@ -277,6 +277,7 @@ class TaskBook:
             outcome=outcome,
             result=task_pb2.TaskResult(error=error),
             finished_at=finished,
+            worker_deaths=_reasons(task),
         )
 
     def _report(self, report: stream.TaskReport) -> None:
@@ -295,6 +296,10 @@ def timestamp(unix_seconds: float) -> Timestamp:
 
 def _seconds(value: Timestamp) -> float:
     return value.seconds + value.nanos / 1e9
+
+
+def _reasons(task: Task) -> list[str]:
+    return [death.reason for death in task.deaths]
 
 
 def _lower(history: Sequence[Death]) -> str:

@@ -106,6 +106,10 @@ class ReportService:
     ) -> set[str]:
         """Deal with the reports that may not be the end of their task; the tasks that are dealt with."""
         settled: set[str] = set()
+        for report in reports:
+            # While the task is still there to say whose it is; after its end only the archive would know.
+            if report.worker_deaths and report.outcome is not Outcome.WORKER_DIED:
+                await tasks.record_worker_deaths(connection, report)
         retriable = [
             report
             for report in reports

@@ -250,6 +250,17 @@ async def record_failures(
     await execute(connection, _SQL["record_failures"], parameters)
 
 
+async def record_worker_deaths(connection: Connection, report: Report) -> None:
+    """Write the deaths of workers that an attempt survived into its history, if its reporter still holds it."""
+    parameters = {
+        "task_id": report.task_id,
+        "attempt": report.attempt,
+        "assignment_id": report.assignment_id,
+        "errors": list(report.worker_deaths),
+    }
+    await execute(connection, _SQL["record_worker_deaths"], parameters)
+
+
 async def start(
     connection: Connection, manager_id: UUID, assignment_id: int, starts: Sequence[tuple[AttemptRef, datetime]]
 ) -> int:

@@ -153,3 +153,18 @@ async def newest_holder(api: Api, suite_uuid: str, among: Collection[str]) -> st
 
     [name] = holders(await api.suite_when(suite_uuid, holders))
     return name
+
+
+async def test_a_death_that_the_task_survived_is_in_its_history_too(api: Api) -> None:
+    suite = await api.create()
+    [survivor] = await api.submit(suite.uuid)
+    manager = await api.connect()
+    await manager.start()
+    tasks = await manager.fetch(1)
+    await manager.report(tasks, worker_deaths=DEATHS[:1])
+    await manager.report(tasks, worker_deaths=DEATHS[:1])
+    task = await api.task(survivor)
+    assert task.state == DONE
+    assert [(failure.kind, failure.error) for failure in task.failures] == [
+        (task_pb2.FAILURE_KIND_WORKER, "killed by SIGSEGV")
+    ]

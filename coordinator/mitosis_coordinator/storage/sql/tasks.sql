@@ -128,6 +128,13 @@ INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, mana
 SELECT %(task_id)s, %(suite_id)s, %(attempt)s, %(kind)s, %(manager_id)s, error
 FROM unnest(%(errors)s::text[]) AS given (error)
 
+-- name: record_worker_deaths
+-- Writes the deaths of workers that an attempt survived into its history, if the reporter still holds it.
+INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, manager_id, error)
+SELECT t.id, t.task_suite_id, t.attempt, 'Worker', a.manager_id, given.error
+FROM active_tasks t JOIN assignments a ON a.id = t.assignment_id, unnest(%(errors)s::text[]) AS given (error)
+WHERE t.id = %(task_id)s AND t.attempt = %(attempt)s AND t.assignment_id = %(assignment_id)s
+
 -- name: start_tasks
 -- Records that attempts run, for those that take longer than a second.
 UPDATE active_tasks t SET state = 'Running', started_at = r.started_at

@@ -1058,7 +1058,8 @@ type TaskReport struct {
 	Result       *TaskResult            `protobuf:"bytes,5,opt,name=result,proto3" json:"result,omitempty"`
 	StartedAt    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	FinishedAt   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
-	// How each worker that it killed ended, oldest first; with WORKER_DIED.
+	// How each worker that it killed on this manager ended, oldest first; also when it ended
+	// well in the end.
 	WorkerDeaths  []string `protobuf:"bytes,8,rep,name=worker_deaths,json=workerDeaths,proto3" json:"worker_deaths,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
