@@ -10,6 +10,7 @@ from uuid import UUID
 from mitosis_coordinator.domain.hook import HookRun, HookSpec
 from mitosis_coordinator.domain.lifecycle import Lifecycle
 from mitosis_coordinator.domain.plan import WorkerPlan
+from mitosis_coordinator.domain.task import Retries
 
 
 class SuiteState(StrEnum):
@@ -111,8 +112,8 @@ class EligibleManager:
 class SuiteSpec:
     """What a user says of a suite when creating it.
 
-    `task_defaults` is a serialized `mitosis.v1.TaskSpec`, kept as it came;
-    `runs_by_default` says whether it names an executor.
+    `task_defaults` is a serialized `mitosis.v1.TaskSpec`, kept as it came; `runs_by_default` says whether it names an
+    executor, and `retries` what it says of retries.
     """
 
     name: str
@@ -128,6 +129,7 @@ class SuiteSpec:
     auto_close_timeout_seconds: int
     max_preparation_failures: int
     max_attempts: int
+    retries: Retries
 
 
 @dataclass(frozen=True, slots=True)

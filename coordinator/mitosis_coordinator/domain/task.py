@@ -79,6 +79,23 @@ class Outcome(StrEnum):
     WORKER_DIED = "WorkerDied"
 
 
+DEFAULT_RETRY_BACKOFF_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a failed task is tried again, and after how many seconds first; None where nothing was said."""
+
+    count: int | None = None
+    backoff_seconds: float | None = None
+
+    def or_else(self, default: Retries) -> tuple[int, float]:
+        """What counts, where what is not said here is taken from a default, and then from the product."""
+        count = self.count if self.count is not None else default.count
+        backoff = self.backoff_seconds if self.backoff_seconds is not None else default.backoff_seconds
+        return count or 0, DEFAULT_RETRY_BACKOFF_SECONDS if backoff is None else backoff
+
+
 @dataclass(frozen=True, slots=True)
 class NewTask:
     """A task to store. `spec` is a serialized `mitosis.v1.TaskSpec`, kept as it came.
@@ -88,8 +105,7 @@ class NewTask:
 
     spec: bytes
     priority: int
-    max_retries: int
-    retry_backoff_seconds: float
+    retries: Retries
     says_nothing: bool
 
 

@@ -17,7 +17,7 @@ from mitosis_coordinator.domain.manager import ManagerRole
 from mitosis_coordinator.domain.plan import MAX_WORKERS, Strategy, WorkerPlan
 from mitosis_coordinator.domain.rules import MAX_AUTO_CLOSE_SECONDS, MAX_PRIORITY, Rules
 from mitosis_coordinator.domain.suite import SuiteSpec
-from mitosis_coordinator.domain.task import NewTask
+from mitosis_coordinator.domain.task import NewTask, Retries
 from mitosis_coordinator.rpc import enums
 from mitosis_coordinator.services.managers import NewManager
 
@@ -68,6 +68,7 @@ def new_suite(request: suite_service_pb2.CreateSuiteRequest, limits: Limits) -> 
         env_cleanup=_hook(rules, request, "env_cleanup"),
         task_defaults=request.task_defaults.SerializeToString(),
         runs_by_default=_task_spec(rules, "task_defaults", request.task_defaults, limits),
+        retries=_retries(request.task_defaults),
         auto_close_timeout_seconds=rules.integer("auto_close_timeout_seconds", auto_close, 0, MAX_AUTO_CLOSE_SECONDS),
         max_preparation_failures=_small_count(rules, request, "max_preparation_failures"),
         max_attempts=_small_count(rules, request, "max_attempts"),
@@ -109,6 +110,7 @@ def suite_change(request: suite_service_pb2.UpdateSuiteRequest, limits: Limits) 
     if request.HasField("task_defaults"):
         changes["runs_by_default"] = _task_spec(rules, "task_defaults", request.task_defaults, limits)
         changes["task_defaults"] = request.task_defaults.SerializeToString()
+        changes["retries"] = _retries(request.task_defaults)
     rules.raise_if_broken()
     return lambda spec: replace(spec, **changes)  # type: ignore[arg-type]
 
@@ -201,8 +203,7 @@ def _new_task(
     return NewTask(
         spec=spec.SerializeToString(),
         priority=rules.integer(f"{prefix}priority", task.priority, -MAX_PRIORITY, MAX_PRIORITY),
-        max_retries=spec.max_retries,
-        retry_backoff_seconds=spec.retry_backoff_seconds if spec.HasField("retry_backoff_seconds") else 1.0,
+        retries=_retries(spec),
         says_nothing=not runs and not spec.HasField("payload"),
     )
 
@@ -224,6 +225,13 @@ def _task_spec(rules: Rules, field: str, spec: task_pb2.TaskSpec, limits: Limits
         backoff_field = f"{field}.retry_backoff_seconds"
         rules.seconds(backoff_field, spec.retry_backoff_seconds, MAX_BACKOFF_SECONDS, zero=True)
     return runs
+
+
+def _retries(spec: task_pb2.TaskSpec) -> Retries:
+    return Retries(
+        spec.max_retries if spec.HasField("max_retries") else None,
+        spec.retry_backoff_seconds if spec.HasField("retry_backoff_seconds") else None,
+    )
 
 
 def _hook(

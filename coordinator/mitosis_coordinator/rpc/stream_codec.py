@@ -193,7 +193,8 @@ def _tasks_started(request: pb.ConnectRequest) -> msg.TasksStarted:
     message = request.tasks_started
     rules = Rules()
     starts = tuple(
-        (AttemptRef(start.task_uuid, start.attempt), start.started_at.ToDatetime(UTC)) for start in message.starts
+        (AttemptRef(start.task_uuid, start.attempt), _datetime(start.started_at) or datetime.now(UTC))
+        for start in message.starts
     )
     for index, (ref, _) in enumerate(starts):
         rules.uuid(f"tasks_started.starts[{index}].task_uuid", ref.task_id)
@@ -269,8 +270,15 @@ def _attempts(rules: Rules, field: str, attempts: Iterable[pb.TaskAttempt]) -> l
 def _moment(message: pb.Heartbeat | pb.TaskReport | pb.HookReport, field: str) -> datetime | None:
     if not message.HasField(field):
         return None
-    timestamp: Timestamp = getattr(message, field)
-    return timestamp.ToDatetime(UTC)
+    return _datetime(getattr(message, field))
+
+
+def _datetime(timestamp: Timestamp) -> datetime | None:
+    """A moment; None for one that no calendar has: a manager's broken clock must not cost a result."""
+    try:
+        return timestamp.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _storable(text: str) -> str:

@@ -17,7 +17,7 @@ from mitosis_coordinator.domain.errors import (
 from mitosis_coordinator.domain.ids import uuid_block
 from mitosis_coordinator.domain.principal import GroupRole, UserPrincipal
 from mitosis_coordinator.domain.suite import SUITE, Suite, SuiteEvent, SuiteState
-from mitosis_coordinator.domain.task import TASK, AttemptRef, NewTask, Task, TaskEvent
+from mitosis_coordinator.domain.task import TASK, AttemptRef, NewTask, Retries, Task, TaskEvent
 from mitosis_coordinator.services.access import require_role
 from mitosis_coordinator.services.completion import Completion
 from mitosis_coordinator.services.groups import group_for
@@ -92,7 +92,8 @@ class TaskService:
             if suite is not None:
                 SUITE.after(suite.state, SuiteEvent.SUBMITTED, str(suite.id))
             _require_something_to_run(new_tasks, suite, field)
-            await tasks.insert(connection, ids, new_tasks, suite_id, group_id, principal.username)
+            defaults = suite.spec.retries if suite is not None else Retries()
+            await tasks.insert(connection, ids, new_tasks, suite_id, group_id, principal.username, defaults)
             if suite is not None:
                 await self._count_in(connection, suite, len(ids))
         if suite_id is not None:

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -192,10 +192,13 @@ class Session:
             self.close()
 
     async def _attach(self, incoming: AsyncIterator[msg.Incoming]) -> None:
-        async with asyncio.timeout(ATTACH_TIMEOUT_SECONDS):
-            first = await anext(incoming, None)
+        first: msg.Incoming | None = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ATTACH_TIMEOUT_SECONDS):
+                first = await anext(incoming, None)
         if not isinstance(first, msg.Attach):
-            raise InvalidField.one("message", type(first).__name__, "attach, as the first message of a stream")
+            given = "nothing" if first is None else type(first).__name__
+            raise InvalidField.one("message", given, "attach, as the first message of a stream")
         attachment = await self._attachments.attach(
             self.manager.manager_id, first.introduction, first.state, first.assignment_id, first.held
         )

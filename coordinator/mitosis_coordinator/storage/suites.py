@@ -22,6 +22,7 @@ from mitosis_coordinator.domain.suite import (
     SuiteSpec,
     SuiteState,
 )
+from mitosis_coordinator.domain.task import Retries
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
 from mitosis_coordinator.storage.rows import execute, fetch_all, fetch_value
@@ -281,6 +282,8 @@ def _spec_columns(spec: SuiteSpec) -> dict[str, object]:
         "env_cleanup": _hook_column(spec.env_cleanup),
         "task_defaults": spec.task_defaults,
         "runs_by_default": spec.runs_by_default,
+        "default_max_retries": spec.retries.count,
+        "default_retry_backoff_seconds": spec.retries.backoff_seconds,
         "auto_close_timeout_seconds": spec.auto_close_timeout_seconds,
         "max_preparation_failures": spec.max_preparation_failures,
         "max_attempts": spec.max_attempts,
@@ -333,6 +336,7 @@ def _suite(row: Mapping[str, Any]) -> Suite:
             auto_close_timeout_seconds=row["auto_close_timeout_seconds"],
             max_preparation_failures=row["max_preparation_failures"],
             max_attempts=row["max_attempts"],
+            retries=Retries(row["default_max_retries"], row["default_retry_backoff_seconds"]),
         ),
         counters=SuiteCounters(
             total=row["total_tasks"],

@@ -18,6 +18,7 @@ from mitosis_coordinator.domain.task import (
     NewTask,
     Outcome,
     Report,
+    Retries,
     Task,
     TaskFailure,
     TaskResult,
@@ -104,15 +105,17 @@ async def insert(
     suite_id: UUID | None,
     group_id: UUID,
     created_by: str,
+    default_retries: Retries,
 ) -> None:
     """Store a batch of Ready tasks. The caller counts them into the suite in the same transaction."""
+    retries = [task.retries.or_else(default_retries) for task in tasks]
     parameters = {
         "ids": list(ids),
         "suite_id": suite_id,
         "group_id": group_id,
         "priorities": [task.priority for task in tasks],
-        "max_retries": [task.max_retries for task in tasks],
-        "backoffs": [task.retry_backoff_seconds for task in tasks],
+        "max_retries": [count for count, _ in retries],
+        "backoffs": [backoff for _, backoff in retries],
         "specs": [task.spec for task in tasks],
         "created_by": created_by,
     }

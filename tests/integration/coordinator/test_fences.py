@@ -14,7 +14,7 @@ from mitosis_coordinator.domain.ids import new_uuid, uuid_block
 from mitosis_coordinator.domain.manager import ManagerRole, ManagerState
 from mitosis_coordinator.domain.plan import WorkerPlan
 from mitosis_coordinator.domain.suite import SuiteSpec, SuiteState
-from mitosis_coordinator.domain.task import AttemptRef, NewTask
+from mitosis_coordinator.domain.task import AttemptRef, NewTask, Retries
 from mitosis_coordinator.services.assignments import Assignment, AssignmentService, FinishReason
 from mitosis_coordinator.services.attachment import AttachmentService, Verdict
 from mitosis_coordinator.services.endings import Endings
@@ -41,16 +41,16 @@ class World:
     session_uuid: UUID
 
     async def suite(self, tags: tuple[str, ...] = ()) -> UUID:
-        spec = SuiteSpec("s", "", (), tags, 0, WorkerPlan(), None, None, b"", False, 180, 3, 3)
+        spec = SuiteSpec("s", "", (), tags, 0, WorkerPlan(), None, None, b"", False, 180, 3, 3, Retries())
         suite_id = new_uuid()
         async with self.database.transaction() as connection:
             await suites.insert(connection, suite_id, self.group_id, spec, "tester")
         return suite_id
 
     async def submit(self, suite_id: UUID, count: int) -> None:
-        new = [NewTask(b"", 0, 0, 1.0, says_nothing=False)] * count
+        new = [NewTask(b"", 0, Retries(), says_nothing=False)] * count
         async with self.database.transaction() as connection:
-            await tasks.insert(connection, uuid_block(count), new, suite_id, self.group_id, "tester")
+            await tasks.insert(connection, uuid_block(count), new, suite_id, self.group_id, "tester", Retries())
             await suites.count_submitted(connection, suite_id, count, 1_000_000)
 
     async def attach(self, assignment_id: int = 0, tags: tuple[str, ...] = ()) -> Verdict:

@@ -263,6 +263,19 @@ async def test_a_failed_task_is_retried_after_its_back_off(api: Api) -> None:
     assert counters(await api.suite(suite.uuid)) == (1, 0, 0, 1, 0)
 
 
+async def test_retries_come_from_the_suite_where_the_task_says_nothing(api: Api) -> None:
+    defaults = task_pb2.TaskSpec(max_retries=1, retry_backoff_seconds=0)
+    suite = await api.create(task_defaults=defaults)
+    await api.submit(suite.uuid, spec=task_pb2.TaskSpec(command="false"))
+    await api.submit(suite.uuid, spec=task_pb2.TaskSpec(command="false", max_retries=0))
+    manager = await api.connect()
+    await manager.start()
+    await manager.grant(10)
+    await manager.report(await manager.tasks(2), FAILED)
+    await manager.report(await manager.tasks(1), FAILED)
+    assert counters(await api.suite(suite.uuid)) == (2, 0, 0, 2, 0)
+
+
 async def test_a_task_that_waits_for_its_retry_says_until_when(api: Api) -> None:
     suite = await api.create()
     spec = task_pb2.TaskSpec(command="false", max_retries=1, retry_backoff_seconds=3600)

@@ -50,6 +50,9 @@ CREATE TABLE task_suites (
     -- A serialized mitosis.v1.TaskSpec, kept as it came.
     task_defaults bytea NOT NULL,
     runs_by_default boolean NOT NULL,
+    -- What the defaults say of retries; NULL where they say nothing.
+    default_max_retries smallint,
+    default_retry_backoff_seconds real,
     auto_close_timeout_seconds integer NOT NULL
         CONSTRAINT task_suites_auto_close_range CHECK (auto_close_timeout_seconds BETWEEN 0 AND 604800),
     max_preparation_failures integer NOT NULL

@@ -1,10 +1,11 @@
 -- name: insert_suite
 -- Stores a new suite in state Queued.
 INSERT INTO task_suites (id, group_id, name, description, labels, tags, priority, worker_schedule, env_preparation,
-    env_cleanup, task_defaults, runs_by_default, auto_close_timeout_seconds, max_preparation_failures, max_attempts,
+    env_cleanup, task_defaults, runs_by_default, default_max_retries, default_retry_backoff_seconds, auto_close_timeout_seconds, max_preparation_failures, max_attempts,
     created_by)
 VALUES (%(id)s, %(group_id)s, %(name)s, %(description)s, %(labels)s, %(tags)s, %(priority)s, %(worker_schedule)s,
-    %(env_preparation)s, %(env_cleanup)s, %(task_defaults)s, %(runs_by_default)s, %(auto_close_timeout_seconds)s,
+    %(env_preparation)s, %(env_cleanup)s, %(task_defaults)s, %(runs_by_default)s, %(default_max_retries)s,
+    %(default_retry_backoff_seconds)s, %(auto_close_timeout_seconds)s,
     %(max_preparation_failures)s, %(max_attempts)s, %(created_by)s)
 
 -- name: lock_matching
@@ -118,6 +119,7 @@ LIMIT %(limit)s
 UPDATE task_suites SET name = %(name)s, description = %(description)s, labels = %(labels)s, tags = %(tags)s,
     priority = %(priority)s, worker_schedule = %(worker_schedule)s, env_preparation = %(env_preparation)s,
     env_cleanup = %(env_cleanup)s, task_defaults = %(task_defaults)s, runs_by_default = %(runs_by_default)s,
+    default_max_retries = %(default_max_retries)s, default_retry_backoff_seconds = %(default_retry_backoff_seconds)s,
     auto_close_timeout_seconds = %(auto_close_timeout_seconds)s,
     max_preparation_failures = %(max_preparation_failures)s, max_attempts = %(max_attempts)s, updated_at = now()
 WHERE id = %(suite_id)s
