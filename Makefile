@@ -61,8 +61,9 @@ fmt: $(STAMP) ## Format the Python code and the protos, and mend what can be men
 	@$(BIN)/python tools/gen.py --format
 
 .PHONY: gen
-gen: $(STAMP) ## Write generated/ from protos/
+gen: $(STAMP) ## Write generated/ and api/ from protos/
 	@$(BIN)/python tools/gen.py
+	@$(BIN)/python tools/openapi.py
 
 .PHONY: bench
 bench: $(STAMP) ## Measure throughput, latency and the cost of being idle

@@ -99,6 +99,7 @@ def checks(*, require_go: bool) -> Sequence[tuple[str, Callable[[], str]]]:
         ("buf format", program("buf", "format", "--diff", "--exit-code", "protos")),
         ("buf breaking", breaking),
         ("generated code", program(sys.executable, "tools/gen.py", "--check", *go)),
+        ("openapi", program(sys.executable, "tools/openapi.py", "--check")),
         ("import-linter", program("lint-imports", "--no-cache")),
         ("mypy", program("mypy")),
     ]

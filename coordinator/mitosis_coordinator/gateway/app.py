@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from mitosis_coordinator.domain.errors import StorageUnavailable
+from mitosis_coordinator.gateway.docs import add_docs
 from mitosis_coordinator.gateway.endpoint import Endpoint
 from mitosis_coordinator.gateway.forms import BodyLimits
 from mitosis_coordinator.gateway.front import Front
@@ -65,6 +66,7 @@ def build_http_app(
     app = web.Application()
     Front(gateway.cors_origins).install(app)
     app.add_routes([web.get("/health", get_health), web.get("/info", get_info)])
+    add_docs(app)
     servicers = {service.descriptor.full_name: service.servicer for service in gateway.services}
     for route in read_routes([service.descriptor for service in gateway.services]):
         behavior = getattr(servicers[route.service.full_name], route.method.name)
