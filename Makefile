@@ -50,15 +50,20 @@ test: $(STAMP) ## Run every test: unit, contract, integration, simulation, e2e
 test-fast: $(STAMP) ## Run the tests that start no process
 	@$(BIN)/python -m pytest -m 'not slow' tests/unit $(ARGS)
 
+.PHONY: test-go
+test-go: ## Run the tests of the Go client that start no process
+	@cd clients/go && go test $(ARGS) ./...
+
 .PHONY: check
 check: $(STAMP) ## Everything that is checked without running tests
 	@$(BIN)/python tools/check.py $(ARGS)
 
 .PHONY: fmt
-fmt: $(STAMP) ## Format the Python code and the protos, and mend what can be mended
+fmt: $(STAMP) ## Format the code and the protos, and mend what can be mended
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/python tools/gen.py --format
+	@if command -v gofmt >/dev/null; then gofmt -w clients/go examples/go; fi
 
 .PHONY: gen
 gen: $(STAMP) ## Write generated/ and api/ from protos/

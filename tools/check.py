@@ -16,6 +16,7 @@ from pathlib import Path
 import gen
 
 ROOT = gen.ROOT
+GO_MODULES = ("generated/go", "clients/go", "examples/go")
 LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -87,6 +88,23 @@ def links() -> str:
     return ""
 
 
+def go_code(*, required: bool) -> Callable[[], str]:
+    """Make the check of all Go code: formatted, and vetted with the live tests. It is left out where there is no Go."""
+
+    def check() -> str:
+        if shutil.which("go") is None:
+            if required:
+                raise CheckFailed("Go is required here and is not on PATH")
+            return "Go is not on PATH: left out"
+        if unformatted := program("gofmt", "-l", *GO_MODULES)():
+            raise CheckFailed(f"not formatted; `make fmt` does it:\n{unformatted}")
+        for module in GO_MODULES:
+            program("go", "-C", module, "vet", "-tags", "live", "./...")()
+        return ", ".join(GO_MODULES)
+
+    return check
+
+
 def checks(*, require_go: bool) -> Sequence[tuple[str, Callable[[], str]]]:
     """List the checks in the order in which they run: quick ones first."""
     go = ["--require-go"] if require_go else []
@@ -99,6 +117,7 @@ def checks(*, require_go: bool) -> Sequence[tuple[str, Callable[[], str]]]:
         ("buf format", program("buf", "format", "--diff", "--exit-code", "protos")),
         ("buf breaking", breaking),
         ("generated code", program(sys.executable, "tools/gen.py", "--check", *go)),
+        ("go", go_code(required=require_go)),
         ("openapi", program(sys.executable, "tools/openapi.py", "--check")),
         ("import-linter", program("lint-imports", "--no-cache")),
         ("mypy", program("mypy")),
@@ -124,7 +143,7 @@ def main() -> int:
             said, verdict = str(error), "FAILED"
             failed.append(name)
         print(f"{name:<16} {verdict} ({time.monotonic() - started:.1f} s)", flush=True)
-        if verdict == "FAILED" or name in ("buf breaking", "generated code"):
+        if verdict == "FAILED" or name in ("buf breaking", "generated code", "go"):
             print("".join(f"    {line}\n" for line in said.splitlines()), end="", flush=True)
     if failed:
         print(f"\n{len(failed)} failed: {', '.join(failed)}", file=sys.stderr)

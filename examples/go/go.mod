@@ -1,0 +1,21 @@
+module github.com/mitosis-project/mitosis/examples/go
+
+go 1.26.0
+
+require github.com/mitosis-project/mitosis/clients/go v0.1.0
+
+require (
+	github.com/mitosis-project/mitosis/generated/go v0.1.0 // indirect
+	golang.org/x/net v0.60.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/text v0.42.0 // indirect
+	google.golang.org/genproto/googleapis/api v0.0.0-20260817212433-ac3dfec99bb1 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
+	google.golang.org/grpc v1.85.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+)
+
+replace (
+	github.com/mitosis-project/mitosis/clients/go => ../../clients/go
+	github.com/mitosis-project/mitosis/generated/go => ../../generated/go
+)
