@@ -1,6 +1,7 @@
 package mitosis
 
 import (
+	"context"
 	"crypto/rand"
 	"io"
 	"net"
@@ -124,6 +125,8 @@ func defaultUserAgent() string {
 type typedStream struct {
 	grpc.ClientStream
 
+	// ctx is the caller's: the stream's own ends with the stream, whoever ended it.
+	ctx    context.Context
 	method string
 }
 
@@ -133,5 +136,5 @@ func (s typedStream) RecvMsg(message any) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	return asError(s.Context(), s.method, err)
+	return asError(s.ctx, s.method, err)
 }

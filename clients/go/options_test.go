@@ -202,13 +202,13 @@ func TestTheUserAgentNamesTheProgram(t *testing.T) {
 }
 
 func TestSecretsDoNotShowThemselves(t *testing.T) {
-	login := Login{Token: "abc", User: &User{Username: "ada"}}
+	login := Login{Token: "open sesame", User: &User{Username: "ada"}}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
-		if text := fmt.Sprintf(verb, login); strings.Contains(text, "abc") {
+		if text := fmt.Sprintf(verb, login); strings.Contains(text, "sesame") {
 			t.Errorf("%s shows %s", verb, text)
 		}
 	}
-	if string(login.Token) != "abc" {
+	if string(login.Token) != "open sesame" {
 		t.Error("the token is lost")
 	}
 }

@@ -214,5 +214,5 @@ func (c caller) stream(
 	if err != nil {
 		return nil, asError(ctx, method, err)
 	}
-	return typedStream{stream, method}, nil
+	return typedStream{stream, ctx, method}, nil
 }

@@ -134,12 +134,13 @@ func TestMemoryAndCallsInFlightAreBounded(t *testing.T) {
 		}, WithBatchSize(size), WithCallsInFlight(inFlight))
 		ended <- err
 	}()
-	for deadline := time.Now().Add(5 * time.Second); running.Load() < inFlight && time.Now().Before(deadline); {
+	// Three batches are on their way, one is full, and one task has shown that it is.
+	const bound = (inFlight+1)*size + 1
+	for deadline := time.Now().Add(5 * time.Second); read.Load() < bound && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(20 * time.Millisecond)
-	// Three batches are on their way, one is full, and one task has shown that it is.
-	if got := read.Load(); got != (inFlight+1)*size+1 {
+	if got := read.Load(); got != bound {
 		t.Errorf("read %d tasks while nothing was answered", got)
 	}
 	close(release)
@@ -208,7 +209,8 @@ func TestTheContextEndsASubmission(t *testing.T) {
 	})
 	var read int
 	submitted, err := client.SubmitTasks(ctx, ToSuite("7"), numbered(1_000_000, &read), WithBatchSize(10))
-	if !errors.Is(err, context.Canceled) || submitted > 30 || read > 200 {
+	// What was on its way beside the batch that failed, two before it or two after it, may have been stored or not.
+	if !errors.Is(err, context.Canceled) || submitted < 10 || submitted > 50 || read > 200 {
 		t.Fatalf("got %d, %v, read %d", submitted, err, read)
 	}
 }
