@@ -310,6 +310,9 @@ class Task(Model):
     result: TaskResult | None = None
     failures: tuple[TaskFailure, ...] = ()
     retry_at: datetime | None = None
+    tags: tuple[str, ...] = ()
+    worker_uuid: str = ""
+    worker_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
