@@ -36,7 +36,7 @@ _PRIORITY: Schema = {"minimum": -rules.MAX_PRIORITY, "maximum": rules.MAX_PRIORI
 _SMALL_COUNT: Schema = {"minimum": 1, "maximum": 100}
 _AUTO_CLOSE: Schema = {"minimum": 0, "maximum": rules.MAX_AUTO_CLOSE_SECONDS}
 # What may be called so: a name that breaks this is of nobody and is answered NOT_FOUND.
-_ACCOUNT: Schema = {"minLength": 1, "maxLength": 64, "pattern": r"^[A-Za-z0-9._@-]{1,64}$"}
+_ACCOUNT: Schema = {"minLength": 1, "maxLength": 64, "pattern": r"^(?!\.{1,2}$)[A-Za-z0-9._@-]{1,64}$"}
 _ACCOUNT_OR_EMPTY: Schema = {"maxLength": 64, "pattern": r"^[A-Za-z0-9._@-]{0,64}$"}
 _PASSWORD: Schema = {"minLength": passwords.MIN_LENGTH, "maxLength": passwords.MAX_LENGTH}
 _PAGE_SIZE: Schema = {"minimum": 1, "maximum": paging.MAX_PAGE_SIZE, "default": paging.DEFAULT_PAGE_SIZE}
@@ -163,8 +163,18 @@ def _both(one: str, other: str) -> Schema:
     }
 
 
+# Without a suite the group must be named.
+_OWNED: Schema = {
+    "anyOf": [
+        {"required": ["group_name"], "properties": {"group_name": {"minLength": 1}}},
+        {"required": ["suite_uuid"], "properties": {"suite_uuid": {"minLength": 1}}},
+    ]
+}
+
 # What holds between the fields of a message.
 BETWEEN: dict[str, Schema] = {
+    "SubmitTaskRequest": _OWNED,
+    "SubmitTasksRequest": _OWNED,
     "EnvHookSpec": {"oneOf": [_GIVEN["command"], _GIVEN["args"]]},
     "TaskSpec": {"not": {"anyOf": [_both("command", "args"), _both("command", "handler"), _both("args", "handler")]}},
 }

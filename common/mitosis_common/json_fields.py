@@ -39,6 +39,11 @@ def is_json_document(field: FieldDescriptor) -> bool:
     return bool(field.GetOptions().Extensions[cast(Any, options_pb2.json_document)])
 
 
+def is_secret(field: FieldDescriptor) -> bool:
+    """Tells whether a field's value may appear in no error and no log."""
+    return bool(field.GetOptions().Extensions[cast(Any, options_pb2.secret)])
+
+
 def is_map(field: FieldDescriptor) -> bool:
     """Tells whether a field is a map; all of the contract's are from string to string."""
     return field.message_type is not None and field.message_type.GetOptions().map_entry

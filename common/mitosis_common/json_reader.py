@@ -16,7 +16,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from mitosis_common.json_fields import INT_LIMITS, enum_names, is_json_document, is_list, is_map
+from mitosis_common.json_fields import INT_LIMITS, enum_names, is_json_document, is_list, is_map, is_secret
 
 PAYLOAD = "payload"
 
@@ -79,7 +79,7 @@ class JsonForm:
             try:
                 _set_texts(fields[name], message, values, reading)
             except _Refused as refusal:
-                reading.refuse(name, values[0], str(refusal))
+                reading.refuse_field(fields[name], name, values[0], str(refusal))
         if reading.violations:
             raise JsonFormError(reading.violations)
 
@@ -89,11 +89,21 @@ class _Reading:
     form: JsonForm
     violations: list[Violation] = field(default_factory=list)
 
+    def add(self, path: str, given: str, accepts: str) -> None:
+        # A key may be half a character, which no message can hold.
+        self.violations.append(Violation(path.encode(errors="replace").decode(), given, accepts))
+
     def refuse(self, path: str, value: object, accepts: str) -> None:
-        self.violations.append(Violation(path, self.form.show(value), accepts))
+        self.add(path, self.form.show(value), accepts)
+
+    def refuse_field(self, item: Any, path: str, value: object, accepts: str) -> None:
+        if is_secret(item):
+            self.add(path, "something else, which is not shown", accepts)
+        else:
+            self.refuse(path, value, accepts)
 
     def unknown(self, path: str, accepted: Collection[str]) -> None:
-        self.violations.append(Violation(path, "an unknown field", ", ".join(sorted(accepted)) or "nothing"))
+        self.add(path, "an unknown field", ", ".join(sorted(accepted)) or "nothing")
 
     def is_absent(self, value: object) -> bool:
         return value is None and self.form.null_is_absent
@@ -120,7 +130,7 @@ def _fill(message: Message, document: object, path: str, reading: _Reading, boun
         try:
             setter(message, value, field_path, reading)
         except _Refused as refusal:
-            reading.refuse(field_path, value, str(refusal))
+            reading.refuse_field(message.DESCRIPTOR.fields_by_name[key], field_path, value, str(refusal))
 
 
 def _with_payload(document: object, fields: Collection[str], path: str, reading: _Reading) -> object:
@@ -134,7 +144,7 @@ def _with_payload(document: object, fields: Collection[str], path: str, reading:
         accepted = ", ".join(sorted(fields))
         for key in others:
             accepts = f"{accepted}, or other keys as the payload when there is no {PAYLOAD}"
-            reading.violations.append(Violation(f"{path}.{key}", f"an unknown field beside {PAYLOAD}", accepts))
+            reading.add(f"{path}.{key}", f"an unknown field beside {PAYLOAD}", accepts)
         return {key: value for key, value in document.items() if key in fields}
     return {**{key: value for key, value in document.items() if key in fields}, PAYLOAD: others}
 
@@ -284,7 +294,7 @@ def _set_texts(item: FieldDescriptor, message: Message, values: Sequence[str], r
     read = _scalar_reader(item)
     if not item.is_repeated:
         if len(values) > 1:
-            reading.violations.append(Violation(item.name, f"{len(values)} values", "one"))
+            reading.add(item.name, f"{len(values)} values", "one")
             return
         setattr(message, item.name, read(_plain(item, values[0])))
         return

@@ -15,7 +15,7 @@ from mitosis_coordinator.gateway.docs import add_docs
 from mitosis_coordinator.gateway.endpoint import Endpoint
 from mitosis_coordinator.gateway.forms import BodyLimits
 from mitosis_coordinator.gateway.front import Front
-from mitosis_coordinator.gateway.routes import read_routes
+from mitosis_coordinator.gateway.routes import patterns, read_routes
 from mitosis_coordinator.gateway.server import join_address
 from mitosis_coordinator.rpc.interceptors.chain import Layer
 from mitosis_coordinator.rpc.server import RpcService
@@ -68,10 +68,12 @@ def build_http_app(
     app.add_routes([web.get("/health", get_health), web.get("/info", get_info)])
     add_docs(app)
     servicers = {service.descriptor.full_name: service.servicer for service in gateway.services}
-    for route in read_routes([service.descriptor for service in gateway.services]):
+    routes = read_routes([service.descriptor for service in gateway.services])
+    pattern_of = patterns(routes)
+    for route in routes:
         behavior = getattr(servicers[route.service.full_name], route.method.name)
         endpoint = Endpoint(route, behavior, gateway.layers, gateway.limits)
-        resource = app.router.add_resource(route.path)
+        resource = app.router.add_resource(pattern_of[route.path])
         resource.add_route(route.verb, endpoint.__call__)
         if route.verb == hdrs.METH_GET and not route.streaming:
             resource.add_route(hdrs.METH_HEAD, endpoint.__call__)

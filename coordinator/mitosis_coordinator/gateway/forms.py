@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import parse_qsl
@@ -25,10 +26,13 @@ _LEAST_BYTES_PER_SECOND = 64 * 1024
 
 
 def _show(value: object) -> str:
-    try:
-        return describe(json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value)
-    except (ValueError, RecursionError):
-        return "a value beyond words"
+    if isinstance(value, str):
+        # Half a character is text in Python and in no message.
+        return describe(value.encode(errors="replace").decode())
+    if isinstance(value, Sequence | Mapping):
+        # Its text could be as long as the body.
+        return f"a list of {len(value)}" if isinstance(value, Sequence) else f"an object of {len(value)}"
+    return json.dumps(value)
 
 
 FORM = JsonForm(_show, payload_fields=("task_spec",))

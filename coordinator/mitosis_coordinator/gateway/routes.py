@@ -54,6 +54,29 @@ class Route:
         return message_factory.GetMessageClass(self.method.input_type)
 
 
+def patterns(routes: Sequence[Route]) -> dict[str, str]:
+    """The pattern of each path, in which a variable stands for no word that another path has in its place.
+
+    Without that `/managers/heartbeat` would be a manager too, and its 405 would not be one.
+    """
+    taken: dict[str, set[str]] = {}
+    for route in routes:
+        segments = route.path.split("/")
+        for index, segment in enumerate(segments):
+            if not segment.startswith("{"):
+                taken.setdefault("/".join(segments[:index]), set()).add(segment)
+    found = {}
+    for route in routes:
+        segments = route.path.split("/")
+        for index, segment in enumerate(segments):
+            words = taken.get("/".join(route.path.split("/")[:index]), ())
+            if segment.startswith("{") and words:
+                others = "|".join(sorted(map(re.escape, words)))
+                segments[index] = f"{{{segment[1:-1]}:(?!(?:{others})(?:/|$))[^/]+}}"
+        found[route.path] = "/".join(segments)
+    return found
+
+
 def read_routes(services: Sequence[ServiceDescriptor]) -> list[Route]:
     """All routes of services, in the order of the contract.
 

@@ -21,7 +21,8 @@ async def group_for(connection: Connection, principal: UserPrincipal, name: str,
     """
     if not name:
         raise InvalidField.one("group_name", "nothing", "the name of a group")
-    group_id = await suites.group_id(connection, name)
+    # PostgreSQL takes no text with NUL, not even to find nothing.
+    group_id = None if "\x00" in name else await suites.group_id(connection, name)
     if group_id is None:
         raise NotFound("group", name)
     require_role(principal, group_id, role, "group", name)

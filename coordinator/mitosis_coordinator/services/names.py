@@ -6,7 +6,8 @@ import re
 
 from mitosis_coordinator.domain.errors import InvalidField
 
-_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+# Names are segments of paths in REST, where one and two dots mean other things.
+_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._@-]{1,64}")
 
 
 def check_name(field: str, name: str) -> None:
@@ -16,4 +17,4 @@ def check_name(field: str, name: str) -> None:
         InvalidField: it is empty, too long, or holds other characters.
     """
     if not _NAME.fullmatch(name):
-        raise InvalidField.one(field, name, "1 to 64 of a-z A-Z 0-9 . _ @ -")
+        raise InvalidField.one(field, name, "1 to 64 of a-z A-Z 0-9 . _ @ -, and not one or two dots alone")

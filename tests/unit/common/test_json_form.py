@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mitosis.v1 import suite_pb2, suite_service_pb2, task_pb2, task_service_pb2
+from mitosis.v1 import auth_service_pb2, suite_pb2, suite_service_pb2, task_pb2, task_service_pb2
 from mitosis_common.json_reader import JsonForm, JsonFormError
 from mitosis_common.json_writer import to_json
 
@@ -57,7 +57,14 @@ def test_null_is_a_value_like_any_other() -> None:
 
 def test_half_a_character_is_refused_wherever_it_is() -> None:
     document = {"group_name": "\ud800", "task_spec": {"payload": "\ud800", "envs": {"\ud800": "a", "b": "\ud800"}}}
-    assert set(refused(document)) == {"group_name", "task_spec.payload", "task_spec.envs.\ud800", "task_spec.envs.b"}
+    assert set(refused(document)) == {"group_name", "task_spec.payload", "task_spec.envs.?", "task_spec.envs.b"}
+
+
+def test_secrets_are_not_shown() -> None:
+    with pytest.raises(JsonFormError) as caught:
+        FORM.read({"username": 1, "password": 12345678}, auth_service_pb2.LoginRequest())
+    assert "username: given 1;" in str(caught.value)
+    assert "12345678" not in str(caught.value)
 
 
 def test_a_number_beyond_floating_point_is_refused() -> None:
