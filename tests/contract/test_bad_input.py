@@ -442,7 +442,7 @@ CASES = [
         "submit-to-cancelled",
         lambda w: w.admin.submit(w.cancelled),
         "WRONG_STATE",
-        told="is Cancelled, so it cannot be submitted",
+        told="is Cancelled, so it cannot be given tasks",
     ),
     Case("cancel-cancelled", lambda w: w.admin.cancel(w.cancelled), "WRONG_STATE", told="is Cancelled"),
     Case("close-cancelled", lambda w: w.admin.close_suite(w.cancelled), "WRONG_STATE", told="is Cancelled"),

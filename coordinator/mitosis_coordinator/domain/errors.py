@@ -56,6 +56,12 @@ class AlreadyExists(DomainError):
         self.name = name
 
 
+def spoken(event: str) -> str:
+    """Returns what happened to a thing as a sentence about it says it."""
+    # Tasks are submitted, and this is said of their suite.
+    return "given tasks" if event == "submitted" else event.replace("_", " ")
+
+
 class WrongState(DomainError):
     """The thing is in a state that does not allow the event."""
 
@@ -63,8 +69,8 @@ class WrongState(DomainError):
         self, kind: str, name: str, state: str, event: str, allowed: Iterable[str], *, besides: str = ""
     ) -> None:
         self.allowed = tuple(sorted(allowed))
-        possible = f"possible is {', '.join(self.allowed)}" if self.allowed else "nothing else is possible"
-        super().__init__(f"{kind} {name} is {state}{besides}, so it cannot be {event}; {possible}")
+        possible = f"; it can be {', '.join(map(spoken, self.allowed))}" if self.allowed else ""
+        super().__init__(f"{kind} {name} is {state}{besides}, so it cannot be {spoken(event)}{possible}")
         self.kind = kind
         self.name = name
         self.state = state

@@ -8,13 +8,13 @@ from enum import IntEnum
 
 from mitosis_client.errors import (
     DeadlineExceeded,
+    InvalidCredentials,
     InvalidField,
     MitosisError,
     NotFound,
     PermissionDenied,
     Unauthenticated,
     Unavailable,
-    WrongState,
 )
 from mitosis_client.models import JsonValue
 
@@ -81,8 +81,6 @@ def _lines(error: MitosisError) -> list[str]:
             lines.append(f"  and {len(error.violations) - len(shown)} more")
         return lines
     lines = [f"mitosis: {error.message}"]
-    if isinstance(error, WrongState) and error.allowed:
-        lines.append(f"  {error.state or 'This state'} allows: {', '.join(error.allowed)}")
-    if isinstance(error, Unauthenticated):
+    if isinstance(error, Unauthenticated) and not isinstance(error, InvalidCredentials):
         lines.append("  Log in with `mitosis login`.")
     return lines
