@@ -14,6 +14,9 @@ from mitosis_client.specs import NewTask
 MAX_BATCH_TASKS = 2_000
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
+_SPEC_FIELDS = ", ".join(sorted(task_pb2.TaskSpec.DESCRIPTOR.fields_by_name))
+_TASK_FIELDS = ", ".join(sorted([*task_pb2.TaskSpec.DESCRIPTOR.fields_by_name, "priority"]))
+
 
 @dataclass(slots=True)
 class Batch:
@@ -50,7 +53,16 @@ def new_task(task: NewTask, index: int) -> task_service_pb2.NewTask:
 
 
 def _spec(fields: object, path: str) -> task_pb2.TaskSpec:
-    return convert.to_message(fields, task_pb2.TaskSpec, path)
+    try:
+        return convert.to_message(fields, task_pb2.TaskSpec, path)
+    except InvalidField as error:
+        # Here priority is a field like the others.
+        raise InvalidField(
+            [
+                FieldViolation(item.field, item.description.replace(_SPEC_FIELDS, _TASK_FIELDS))
+                for item in error.violations
+            ]
+        ) from None
 
 
 async def batches(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import metadata
@@ -38,6 +39,17 @@ class _Root(TyperGroup):
         except LocalError as error:
             show_message(str(error), reason="LOCAL", as_json=_as_json(ctx))
             raise typer.Exit(error.exit_code) from None
+        except typer.Abort:
+            # Ctrl-C at a prompt, or its input at an end.
+            sys.stderr.write("\n")
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except OSError as error:
+            # A reader that went away, as `head` does, needs no message; typer ends with 1.
+            if error.errno == errno.EPIPE:
+                raise
+            message = f"{error.filename or 'output'}: {error.strerror}" if error.strerror else str(error)
+            show_message(message, reason="LOCAL", as_json=_as_json(ctx))
+            raise typer.Exit(ExitCode.FAILED) from None
 
 
 def _as_json(context: typer.Context) -> bool:

@@ -6,7 +6,7 @@ import json
 import sys
 from array import array
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -99,14 +99,16 @@ class TaskFile:
         if Path(self.name).suffix.lower() in (".yaml", ".yml"):
             yield from enumerate(_yaml_tasks(self.name), start=1)
             return
-        with _open(self.name) as stream:
+        with _open(self.name) as stream, _as_text(self.name):
             for number, line in enumerate(stream, start=1):
                 if not line.strip():
                     continue
                 try:
                     document = json.loads(line)
-                except ValueError as error:
-                    self.problems.append(FieldViolation(self._place(number, ""), f"is not a JSON document: {error}"))
+                except json.JSONDecodeError as error:
+                    # Its own line number counts within this line.
+                    problem = f"is not a JSON document: {error.msg} at character {error.pos + 1}"
+                    self.problems.append(FieldViolation(self._place(number, ""), problem))
                     continue
                 yield number, document
 
@@ -124,13 +126,23 @@ def _open(name: str) -> AbstractContextManager[IO[str]]:
     if name == STDIN:
         return nullcontext(sys.stdin)
     try:
-        return Path(name).open(encoding="utf-8")
+        # Editors of some systems begin a file with a byte order mark.
+        return Path(name).open(encoding="utf-8-sig")
     except OSError as error:
         raise InvalidField([FieldViolation(name, f"cannot be read: {error.strerror}")]) from None
 
 
+@contextmanager
+def _as_text(name: str) -> Iterator[None]:
+    """Raises `InvalidField` when what is read inside is not text."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise InvalidField([FieldViolation(name, "is not text in UTF-8")]) from None
+
+
 def _parse_yaml(name: str) -> Any:
-    with _open(name) as stream:
+    with _open(name) as stream, _as_text(name):
         text = stream.read()
     # The parser in C is ten times as fast, and not in every build of PyYAML.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -27,6 +27,8 @@ def login(
     connection = session.connection()
     if password_stdin:
         password = sys.stdin.readline().rstrip("\n")
+    elif not sys.stdin.isatty():
+        raise typer.BadParameter("standard input is no terminal to ask at; give --password-stdin")
     else:
         password = typer.prompt("Password", hide_input=True, err=True)
     with session.client() as client:

@@ -64,7 +64,7 @@ def submit(
             count, answer = 1, submitted.uuid
         else:
             count = _submit_file(client, suite, TaskFile(file))
-            answer = f"{count} tasks were submitted."
+            answer = f"{count} task{' was' if count == 1 else 's were'} submitted."
         if close:
             client.close_suite(suite)
     if json:

@@ -120,6 +120,10 @@ def create(
         name, description, tag, label, priority, workers, strategy, cpu_binding, prefetch, prepare, cleanup, auto_close
     )
     document = cast(SuiteSpec, {**spec, **changes, **({"group_name": group} if group else {})})
+    missing = [flag for flag, key in (("--name", "name"), ("--group", "group_name")) if key not in document]
+    if missing:
+        known = "; the file has neither" if file and len(missing) == 2 else "; the file does not say it" if file else ""
+        raise typer.BadParameter(f"give {' and '.join(missing)}{known}")
     with session.client() as client:
         try:
             suite = client.create_suite(document)

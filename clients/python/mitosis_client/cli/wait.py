@@ -16,7 +16,7 @@ from mitosis_client.models import Suite, SuiteState
 def wait(
     context: typer.Context,
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="UUID of the suite.")],
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Give up after so long.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Give up after so long.")] = None,
     released: Annotated[
         bool, typer.Option("--released", help="Wait for the cleanup hooks too, until no manager holds the suite.")
     ] = False,
