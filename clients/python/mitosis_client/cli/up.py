@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -68,7 +69,14 @@ def up(
 def _welcome(supervisor: Supervisor, options: Options) -> Panel:
     connection, layout = supervisor.connection, supervisor.layout
     default = options.data_dir.absolute() == data_dir().absolute()
-    prefix = "mitosis" if default else f"mitosis --connection {layout.connection}"
+    # A variable for the whole terminal: with a path in each, the commands would not fit on a line to copy.
+    find = [] if default else [f"export {DATA_DIR_VARIABLE}={shlex.quote(str(layout.root))}"]
+    commands = [
+        *find,
+        "mitosis suites create --group default --name first",
+        "mitosis suites submit SUITE --close -- echo hello",
+        "mitosis suites wait SUITE",
+    ]
     lines = [
         ("gRPC", connection.grpc),
         ("REST", connection.http),
@@ -76,9 +84,7 @@ def _welcome(supervisor: Supervisor, options: Options) -> Panel:
         ("data", str(layout.root)),
         ("logs", str(layout.logs)),
         ("", ""),
-        ("next", f"{prefix} suites create --group default --name first"),
-        ("", f"{prefix} suites submit SUITE --close -- echo hello"),
-        ("", f"{prefix} suites wait SUITE"),
+        *(("" if number else "next", command) for number, command in enumerate(commands)),
     ]
     text = Text("\n").join(Text(f"{name:<9}", "bold").append(Text(value, "not bold")) for name, value in lines)
     return Panel(text, title="Mitosis is up", subtitle="Ctrl-C stops it", expand=False)

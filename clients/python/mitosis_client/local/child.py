@@ -34,11 +34,16 @@ class Child:
         """The running process, or nothing."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
+    @property
+    def old_log(self) -> Path:
+        """The log of the run before."""
+        return self.log.with_suffix(".log.1")
+
     def keep_old_log(self) -> None:
         """Puts the log of the run before aside, so that a log holds one run and there are never more than two."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            self.log.replace(self.log.with_suffix(".log.1"))
+            self.log.replace(self.old_log)
 
     async def start(self) -> None:
         """Starts the program. It reads nothing from the terminal, and the terminal's Ctrl-C does not reach it."""

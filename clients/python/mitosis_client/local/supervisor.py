@@ -207,7 +207,8 @@ class Supervisor:
             if time.monotonic() - started > _STABLE_SECONDS:
                 backoff.reset()
             delay = next(backoff)
-            self._report(f"{child.name} ended ({describe_exit(returncode)}); starting it again in {delay:.1f} s")
+            why = "" if returncode == 0 else f"; why: {child.old_log}"
+            self._report(f"{child.name} ended ({describe_exit(returncode)}{why}); starting it again in {delay:.1f} s")
             await asyncio.sleep(delay)
             try:
                 await run()
