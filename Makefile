@@ -16,7 +16,9 @@ ARGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@[ -t 1 ] && bold=$$'\033[1m' plain=$$'\033[0m'; \
+	  awk -F ':.*## ' -v bold="$${bold-}" -v plain="$${plain-}" \
+	    '/^[a-z-]+:.*## / { printf "  %s%-12s%s %s\n", bold, $$1, plain, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: $(STAMP) ## Build the environment in .venv, with pinned versions
