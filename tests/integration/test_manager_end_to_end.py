@@ -16,6 +16,7 @@ import pytest
 
 from mitosis.v1 import hook_pb2, suite_pb2, task_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
+from mitosis_nodemgr.ipc import cleanup_leftovers
 from tests.unit.nodemgr.fake_coordinator import FakeCoordinator, fake_coordinator
 
 HANDLERS = """
@@ -117,6 +118,8 @@ async def start(coordinator: FakeCoordinator, tmp_path: Path) -> AsyncIterator[S
         if manager.process is not None and manager.process.returncode is None:
             manager.process.kill()
             await manager.process.wait()
+            # What a killed manager leaves is removed by its next start, and this one has none.
+            await asyncio.to_thread(cleanup_leftovers, manager.prefix)
         print(manager.log())
 
 

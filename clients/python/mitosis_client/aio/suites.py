@@ -126,11 +126,13 @@ class SuiteCalls(Calls):
         answer = await self._transport.call(self._suites.RemoveSuiteManagers, request, repeatable=True)
         return _eligible(answer.managers)
 
-    async def watch_suite(self, uuid: str) -> AsyncGenerator[Suite, None]:
+    async def watch_suite(
+        self, uuid: str, *, on_disconnect: Callable[[Unavailable], None] | None = None
+    ) -> AsyncGenerator[Suite, None]:
         """Yields the suite now and after every change until it has ended and no manager holds it.
 
-        A broken connection is made again with back-off, for as long as the caller keeps listening; a suite is then
-        yielded again. Raises `InvalidField`, `NotFound`.
+        A broken connection is made again with back-off, for as long as the caller keeps listening; `on_disconnect` is
+        called each time that it could not be, and a suite is yielded once it could. Raises `InvalidField`, `NotFound`.
         """
         request = suite_service_pb2.WatchSuiteRequest(uuid=uuid)
         delays = self._transport.retry.delays()
@@ -147,6 +149,8 @@ class SuiteCalls(Calls):
                 asked = 0.0
             except Unavailable as error:
                 asked = error.retry_after_seconds or 0.0
+                if on_disconnect is not None:
+                    on_disconnect(error)
             # A stream that ended early, cleanly or not, is one to open again: its coordinator is going down.
             await asyncio.sleep(asked + next(delays))
 
@@ -156,17 +160,20 @@ class SuiteCalls(Calls):
         *,
         timeout: float | None = None,
         on_progress: Progress | None = None,
+        on_disconnect: Callable[[Unavailable], None] | None = None,
         until_released: bool = False,
     ) -> Suite:
         """Waits until the suite is Complete, Cancelled or Failed, and returns it with its hook runs.
 
         `on_progress` is called with the suite after every change, at most ten times a second. `until_released` waits
         longer: until no manager holds the suite any more, that is until its cleanup hooks have ended. Broken
-        connections are made again. Raises `DeadlineExceeded` after `timeout` seconds, `InvalidField`, `NotFound`.
+        connections are made again; `on_disconnect` is called each time that fails.
+
+        Raises `DeadlineExceeded` after `timeout` seconds, `InvalidField`, `NotFound`.
         """
         try:
             async with asyncio.timeout(timeout):
-                async with aclosing(self.watch_suite(uuid)) as changes:
+                async with aclosing(self.watch_suite(uuid, on_disconnect=on_disconnect)) as changes:
                     async for suite in changes:
                         if on_progress is not None:
                             outcome = on_progress(suite)

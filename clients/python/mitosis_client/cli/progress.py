@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.progress import Task as Bar
 from rich.text import Text
 
+from mitosis_client.errors import Unavailable
 from mitosis_client.models import Suite
 
 _LINE_SECONDS = 10.0
@@ -40,6 +41,7 @@ class SuiteProgress:
         self._bar: Progress | None = None
         self._last_line = 0.0
         self._last_state = ""
+        self._is_disconnected = False
         if not quiet and self._console.is_terminal:
             columns: list[ProgressColumn] = [
                 SpinnerColumn(),
@@ -65,6 +67,7 @@ class SuiteProgress:
 
     def update(self, suite: Suite) -> None:
         """Shows a suite as it is now."""
+        self._is_disconnected = False
         if self._bar is not None:
             total = suite.total_tasks or None
             self._bar.update(self._task, description=_phase(suite), total=total, completed=suite.finished_tasks)
@@ -73,6 +76,12 @@ class SuiteProgress:
             if suite.state != self._last_state or now - self._last_line >= _LINE_SECONDS:
                 self._console.print(f"{suite.state}: {counts(suite)}", soft_wrap=True)
                 self._last_state, self._last_line = suite.state, now
+
+    def disconnected(self, error: Unavailable) -> None:
+        """Says once that the coordinator is away, which nobody could tell from a wait that goes on."""
+        if not self._is_disconnected and not self._quiet:
+            self._console.print(f"The coordinator cannot be reached, trying again: {error.message}", soft_wrap=True)
+        self._is_disconnected = True
 
 
 def _phase(suite: Suite) -> str:

@@ -33,7 +33,11 @@ def wait(
         try:
             with SuiteProgress(quiet=quiet or json) as progress:
                 found = client.wait_for_suite(
-                    suite, timeout=timeout, on_progress=progress.update, until_released=released
+                    suite,
+                    timeout=timeout,
+                    on_progress=progress.update,
+                    on_disconnect=progress.disconnected,
+                    until_released=released,
                 )
         except DeadlineExceeded as error:
             show_message(error.message, reason=error.reason, as_json=json)
