@@ -1,4 +1,4 @@
-"""Writes `generated/` from `protos/`, and checks that it is what the protos say.
+"""Writes `generated/` and the description that reflection serves from `protos/`, and checks that they are up to date.
 
 Usage: python tools/gen.py [--check | --format] [--require-go]
 """
@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 GOOGLEAPIS = BUILD / "googleapis"
@@ -24,6 +26,7 @@ GO_PLUGINS = (
 )
 PYTHON_OUT = Path("generated/python/mitosis")
 GO_OUT = Path("generated/go/mitosis")
+CONTRACT_OUT = Path("coordinator/mitosis_coordinator/rpc/contract.binpb")
 IMPORT = re.compile(r'^import "(google/(?:api|rpc|type|longrunning)/[^"]+)";', re.MULTILINE)
 
 
@@ -125,6 +128,24 @@ def generate(*, with_go: bool) -> dict[Path, dict[str, str]]:
         return {output: read_tree(out / output) for output in outputs}
 
 
+def describe_contract() -> bytes:
+    """Describe the contract with its comments, which the generated code leaves out, for the server's reflection."""
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        image = Path(folder, CONTRACT_OUT.name)
+        run("buf", "build", "--as-file-descriptor-set", "--path", "protos/mitosis/v1", "--output", str(image))
+        described = FileDescriptorSet.FromString(image.read_bytes())
+    for file in described.file:
+        # The places of everything else would be most of the bytes.
+        commented = [
+            location
+            for location in file.source_code_info.location
+            if file.package == "mitosis.v1" and (location.leading_comments or location.trailing_comments)
+        ]
+        file.ClearField("source_code_info")
+        file.source_code_info.location.extend(commented)
+    return described.SerializeToString(deterministic=True)
+
+
 def differences(output: Path, expected: dict[str, str]) -> Iterator[str]:
     """Yield one short unified diff for each file below an output folder that is not as expected."""
     present = read_tree(ROOT / output)
@@ -161,6 +182,7 @@ def main() -> int:
         if options.require_go and not with_go:
             raise GenerationError("Go is required here and is not on PATH")
         trees = generate(with_go=with_go)
+        described = describe_contract()
     except GenerationError as error:
         print(error, file=sys.stderr)
         return 1
@@ -169,13 +191,19 @@ def main() -> int:
         print(f"Go is not on PATH: {GO_OUT} was left out")
     if options.check:
         found = [text for output, files in trees.items() for text in differences(output, files)]
+        if not (ROOT / CONTRACT_OUT).exists() or (ROOT / CONTRACT_OUT).read_bytes() != described:
+            found.append(f"{CONTRACT_OUT} differs")
         if found:
-            print(*found, "generated/ is not what protos/ say: run `make gen` and commit", sep="\n", file=sys.stderr)
+            print(
+                *found, "generated code is not what protos/ say: run `make gen` and commit", sep="\n", file=sys.stderr
+            )
         return 1 if found else 0
     for output, files in trees.items():
         (ROOT / output).mkdir(parents=True, exist_ok=True)
         write_tree(ROOT / output, files)
         print(f"{output}: {len(files)} files")
+    (ROOT / CONTRACT_OUT).write_bytes(described)
+    print(f"{CONTRACT_OUT}: {len(described)} bytes")
     return 0
 
 

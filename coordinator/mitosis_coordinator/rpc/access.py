@@ -18,7 +18,11 @@ _EXCEPTIONS: Final[dict[str, TokenKind | None]] = {
 }
 
 # Probes and debugging tools bring no token, and learn nothing but what is public.
-_OPEN_SERVICES: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
+_OPEN_SERVICES: Final = (
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+)
 
 
 def required_token(method: str) -> TokenKind | None:

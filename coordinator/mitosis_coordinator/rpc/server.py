@@ -9,7 +9,6 @@ from typing import Any
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from mitosis_common.config import ConfigError
 from mitosis_coordinator.metrics import RpcMetrics
@@ -18,6 +17,7 @@ from mitosis_coordinator.rpc.interceptors.call_context import ContextLayer
 from mitosis_coordinator.rpc.interceptors.chain import InterceptorChain, Layer
 from mitosis_coordinator.rpc.interceptors.errors import ErrorsLayer
 from mitosis_coordinator.rpc.interceptors.metrics import MetricsLayer
+from mitosis_coordinator.rpc.reflection import add_reflection
 from mitosis_coordinator.services.authenticator import Authenticator
 
 _KEEPALIVE_OPTIONS = (
@@ -84,7 +84,7 @@ class RpcServer:
         for service in services:
             service.register(service.servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+        add_reflection([*self._names, health.SERVICE_NAME], self._server)
         self.port = _listen(self._server, host, port)
 
     async def start(self) -> None:
