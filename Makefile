@@ -18,7 +18,7 @@ ARGS ?=
 help: ## List the targets
 	@[ -t 1 ] && bold=$$'\033[1m' plain=$$'\033[0m'; \
 	  awk -F ':.*## ' -v bold="$${bold-}" -v plain="$${plain-}" \
-	    '/^[a-z-]+:.*## / { printf "  %s%-12s%s %s\n", bold, $$1, plain, $$2 }' $(MAKEFILE_LIST)
+	    '/^[a-z-]+:.*## / { printf "  %s%-17s%s %s\n", bold, $$1, plain, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: $(STAMP) ## Build the environment in .venv, with pinned versions
@@ -55,6 +55,10 @@ test-fast: $(STAMP) ## Run the tests that start no process
 .PHONY: test-go
 test-go: ## Run the tests of the Go client that start no process
 	@cd clients/go && go test $(ARGS) ./...
+
+.PHONY: test-schemathesis
+test-schemathesis: $(STAMP) ## Hold the OpenAPI document against the server at length
+	@MITOSIS_SCHEMATHESIS_EXAMPLES=200 $(BIN)/python -m pytest tests/contract/test_schemathesis.py $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## Everything that is checked without running tests

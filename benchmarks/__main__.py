@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import Report
-from benchmarks.scenarios import idle, latency, throughput
+from benchmarks.scenarios import idle, latency, rest, throughput
 
 SCENARIOS: dict[str, Callable[[], Report]] = {
     "throughput": throughput.run,
     "latency": latency.run,
+    "rest": rest.run,
     "idle": idle.run,
 }
 

@@ -168,12 +168,14 @@ def _success(route: Route, schemas: Schemas) -> Schema:
     message = route.method.output_type
     headers = {"X-Request-Id": {"schema": {"type": "string"}, "description": "The id of this call."}}
     if route.streaming:
-        schemas.reference(message)
         text = (
             f"Server-sent events. The `data` of each is a `{message.name}`; an event `error` holds an `Error` and ends "
             "the stream. Comments keep a quiet connection open."
         )
-        content = {"text/event-stream": {"schema": {"type": "string"}}}
+        held = {"anyOf": [schemas.reference(message), {"$ref": "#/components/schemas/Error"}]}
+        data = {"type": "string", "contentMediaType": "application/json", "contentSchema": held}
+        event = {"type": "object", "required": ["data"], "properties": {"event": {"type": "string"}, "data": data}}
+        content = {"text/event-stream": {"schema": event}}
         return {"description": text, "headers": headers, "content": content}
     if route.response_field:
         shown = message.fields_by_name[route.response_field].message_type

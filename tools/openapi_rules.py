@@ -28,9 +28,11 @@ _LABELS: Schema = {
     "maxItems": rules.MAX_TAGS,
     "items": {"type": "string", "minLength": 1, "maxLength": rules.MAX_NAME, "pattern": r"^[^,\u0000]+$"},
 }
+# White space as Python has it; the dialects of regular expressions do not agree on `\s`.
+_SPACE = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _TAGS: Schema = {
     "maxItems": rules.MAX_TAGS,
-    "items": {"type": "string", "minLength": 1, "maxLength": rules.MAX_NAME, "pattern": r"^[^\s,\u0000]+$"},
+    "items": {"type": "string", "minLength": 1, "maxLength": rules.MAX_NAME, "pattern": rf"^[^,\u0000{_SPACE}]+$"},
 }
 _PRIORITY: Schema = {"minimum": -rules.MAX_PRIORITY, "maximum": rules.MAX_PRIORITY}
 _SMALL_COUNT: Schema = {"minimum": 1, "maximum": 100}

@@ -251,6 +251,9 @@ def _read_enum(names: Mapping[str, int], value: Any) -> int:
 
 
 def _read_int(low: int, high: int, value: Any) -> int:
+    if isinstance(value, float) and value.is_integer():
+        # JSON has one kind of numbers: 1.0 is as whole as 1.
+        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise _Refused(f"a whole number from {low} to {high}")
     return value

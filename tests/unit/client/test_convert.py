@@ -136,7 +136,7 @@ REFUSED: list[tuple[object, str, str]] = [
     ({"priority": "1"}, "priority", "given '1'; accepts a whole number from -2147483648 to 2147483647"),
     ({"priority": True}, "priority", "given True; accepts a whole number"),
     ({"priority": 2**31}, "priority", "accepts a whole number"),
-    ({"priority": 1.0}, "priority", "accepts a whole number"),
+    ({"priority": 1.5}, "priority", "accepts a whole number"),
     ({"tags": "gpu"}, "tags", "given 'gpu'; accepts a list"),
     ({"tags": ["gpu", 3]}, "tags[1]", "given 3; accepts a string"),
     ({"worker_schedule": []}, "worker_schedule", "given []; accepts an object"),

@@ -67,6 +67,13 @@ def test_secrets_are_not_shown() -> None:
     assert "12345678" not in str(caught.value)
 
 
+def test_a_whole_number_is_whole_however_it_is_written() -> None:
+    request = task_service_pb2.SubmitTaskRequest()
+    FORM.read(json.loads('{"priority": 3.0, "task_spec": {"payload": 3.0}}'), request)
+    assert (request.priority, request.task_spec.payload) == (3, "3.0")
+    assert "accepts a whole number" in refused({"priority": 3.5})["priority"]
+
+
 def test_a_number_beyond_floating_point_is_refused() -> None:
     assert "accepts a number" in refused({"task_spec": {"timeout_seconds": 10**400}})["task_spec.timeout_seconds"]
 
