@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from mitosis.v1 import admin_service_pb2, admin_service_pb2_grpc, auth_service_pb2, auth_service_pb2_grpc
 from mitosis_common import log as common_log
+from mitosis_common.loopback import is_loopback
 from mitosis_coordinator.assembly import add_suites_and_managers
 from mitosis_coordinator.components import Components
 from mitosis_coordinator.config import CoordinatorConfig
@@ -42,6 +43,7 @@ from mitosis_coordinator.shutdown import BackgroundTaskDiedError, BackgroundTask
 from mitosis_coordinator.storage.embedded import EmbeddedPostgres
 from mitosis_coordinator.storage.migrate import migrate_up
 from mitosis_coordinator.storage.pool import Database
+from mitosis_coordinator.tls import Certificates
 
 log = structlog.get_logger(__name__)
 
@@ -107,12 +109,13 @@ async def serving(config: CoordinatorConfig, passwords: Passwords | None = None)
     `server.shutdown_grace_seconds` altogether.
 
     Raises:
-        ConfigError: a port cannot be listened on.
+        ConfigError: a certificate cannot be used, or a port not be listened on.
         EmbeddedPostgresError: the embedded PostgreSQL cannot be started.
         StorageUnavailable: the database does not answer.
     """
     if config.server.workers > 1:
         log.warning("one_process_serves", configured_workers=config.server.workers)
+    certificates = Certificates(config.tls) if config.tls.enabled else None
     passwords = passwords or Passwords()
     drain = Drain(config.server.shutdown_grace_seconds)
     background = BackgroundTasks()
@@ -138,8 +141,10 @@ async def serving(config: CoordinatorConfig, passwords: Passwords | None = None)
         stack.push_async_callback(drain.step, "background", background.stop)
         for name, work in components.background.items():
             background.start(name, work())
+        if certificates is not None:
+            background.start("certificates", certificates.keep_fresh())
 
-        rpc_server, http_server, metrics_server = _make_servers(config, components)
+        rpc_server, http_server, metrics_server = _make_servers(config, components, certificates)
         for step, server in (("metrics", metrics_server), ("http", http_server)):
             if server is not None:
                 stack.push_async_callback(drain.step, step, server.stop)
@@ -245,9 +250,16 @@ async def _migrate(conninfo: str, patience_seconds: float) -> None:
             return
 
 
-def _make_servers(config: CoordinatorConfig, components: Components) -> tuple[RpcServer, HttpServer, HttpServer | None]:
+def _make_servers(
+    config: CoordinatorConfig, components: Components, certificates: Certificates | None
+) -> tuple[RpcServer, HttpServer, HttpServer | None]:
     server = config.server
-    layers = standard_layers(components.authenticator, RpcMetrics(components.registry))
+    may_be_overheard = certificates is None and not config.tls.insecure
+    if may_be_overheard and not is_loopback(server.host):
+        log.warning("plain_text", refused="passwords and tokens from other machines", settings="tls")
+    layers = standard_layers(
+        components.authenticator, RpcMetrics(components.registry), may_be_overheard=may_be_overheard
+    )
     rpc_server = RpcServer(
         components.services,
         layers,
@@ -255,8 +267,10 @@ def _make_servers(config: CoordinatorConfig, components: Components) -> tuple[Rp
         port=server.grpc_port,
         max_message_bytes=config.limits.max_message_bytes,
         reuse_port=server.reuse_port,
+        tls=certificates.grpc_credentials() if certificates else None,
     )
-    discovery = Discovery(VERSION, rpc_server.port, server.advertised_grpc)
+    discovery = Discovery(VERSION, rpc_server.port, server.advertised_grpc, grpc_tls=certificates is not None)
+    http_tls = certificates.ssl_context if certificates else None
     gateway = Gateway(
         components.services,
         layers,
@@ -270,6 +284,7 @@ def _make_servers(config: CoordinatorConfig, components: Components) -> tuple[Rp
         setting="server.port",
         reuse_port=server.reuse_port,
         limits=ConnectionLimits(config.http.idle_timeout_seconds),
+        tls=http_tls,
     )
     if not config.metrics.enabled:
         return rpc_server, http_server, None
@@ -279,6 +294,7 @@ def _make_servers(config: CoordinatorConfig, components: Components) -> tuple[Rp
         port=config.metrics.port,
         setting="metrics.port",
         reuse_port=server.reuse_port,
+        tls=http_tls,
     )
     return rpc_server, http_server, metrics_server
 
@@ -293,13 +309,16 @@ def _write_ready_file(coordinator: Coordinator) -> None:
     """Tell whoever started us that we serve, and where: JSON, complete from its first moment, for the owner alone."""
     config = coordinator.config
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.server.host, config.server.host)  # noqa: S104
+    scheme = "https" if config.tls.enabled else "http"
     document = {
         "grpc": f"{host}:{coordinator.grpc_port}",
-        "http": f"http://{host}:{coordinator.http_port}",
+        "http": f"{scheme}://{host}:{coordinator.http_port}",
         "pid": os.getpid(),
     }
+    if config.tls.enabled:
+        document["tls"] = True
     if coordinator.metrics_port is not None:
-        document["metrics"] = f"http://{host}:{coordinator.metrics_port}{config.metrics.path}"
+        document["metrics"] = f"{scheme}://{host}:{coordinator.metrics_port}{config.metrics.path}"
     if coordinator.admin_token is not None:
         document |= {"username": ADMIN_USERNAME, "token": coordinator.admin_token}
     write_private(config.ready_file, json.dumps(document, indent=2) + "\n")

@@ -67,6 +67,33 @@ class HttpConfig(_Section):
     body_timeout_seconds: float = Field(default=20.0, gt=0, le=3600)
 
 
+class TlsConfig(_Section):
+    """Encryption, of all ports or of none, and what may go over plain text. Files are in PEM."""
+
+    # The coordinator's own first, then those between it and the root.
+    certificate: Path | None = None
+    private_key: Path | None = None
+    # Who signs clients' certificates; with it a client without one is refused.
+    client_ca: Path | None = None
+    # Takes passwords and tokens over plain text from other machines too.
+    insecure: bool = False
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the ports speak TLS."""
+        return self.certificate is not None
+
+    @model_validator(mode="after")
+    def _go_together(self) -> TlsConfig:
+        if (self.certificate is None) is not (self.private_key is None):
+            raise ValueError("certificate and private_key, both or neither")
+        if self.client_ca is not None and not self.enabled:
+            raise ValueError("certificate and private_key, where there is client_ca")
+        if self.insecure and self.enabled:
+            raise ValueError("certificate or insecure, not both: with a certificate no port speaks plain text")
+        return self
+
+
 class DatabaseConfig(_Section):
     """PostgreSQL; without a URL the coordinator runs its own in `server.data_dir`."""
 
@@ -162,6 +189,7 @@ class CoordinatorConfig(_Section):
 
     server: ServerConfig = ServerConfig()
     http: HttpConfig = HttpConfig()
+    tls: TlsConfig = TlsConfig()
     database: DatabaseConfig = DatabaseConfig()
     stream: StreamConfig = StreamConfig()
     task_suites: TaskSuitesConfig = TaskSuitesConfig()

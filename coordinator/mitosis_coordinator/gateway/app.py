@@ -30,6 +30,7 @@ class Discovery:
     version: str
     grpc_port: int
     advertised_grpc: str | None = None
+    grpc_tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def build_http_app(
 
     async def get_info(request: web.Request) -> web.Response:
         grpc_address = discovery.advertised_grpc or join_address(request.url.host or "localhost", discovery.grpc_port)
-        return web.json_response({"grpc": grpc_address, "grpc_tls": False, "version": discovery.version})
+        return web.json_response({"grpc": grpc_address, "grpc_tls": discovery.grpc_tls, "version": discovery.version})
 
     app = web.Application()
     Front(gateway.cors_origins).install(app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from mitosis_coordinator.rpc.errors import internal_error
 from mitosis_coordinator.rpc.in_process import Refused
 
 _SHUTDOWN_SECONDS = 2.0
+_HANDSHAKE_SECONDS = 10.0
 # Read and dropped for so long after a refusal, so that a client that still sends gets to read it.
 _LINGER_SECONDS = 5.0
 
@@ -56,6 +58,7 @@ class HttpServer:
     Args:
         setting: the configuration key that the port came from, for the error.
         port: 0 takes a free one; `self.port` tells which, once it is started.
+        tls: makes it HTTPS.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class HttpServer:
         setting: str,
         reuse_port: bool = False,
         limits: ConnectionLimits | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         # A call whose caller is gone is cancelled, as it is over gRPC.
         self._runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_SECONDS, handler_cancellation=True)
@@ -74,6 +78,7 @@ class HttpServer:
         self._host = host
         self._setting = setting
         self._reuse_port = reuse_port
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self.port = port
 
@@ -93,7 +98,12 @@ class HttpServer:
         self.port = listener.getsockname()[1]
         await self._runner.setup()
         # From here on the server owns the socket.
-        self._server = await asyncio.get_running_loop().create_server(self._connection, sock=listener)
+        self._server = await asyncio.get_running_loop().create_server(
+            self._connection,
+            sock=listener,
+            ssl=self._tls,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS if self._tls else None,
+        )
 
     async def stop(self) -> None:
         """Close the port, and let requests being served end within two seconds."""

@@ -17,6 +17,7 @@ from mitosis_coordinator.rpc.interceptors.call_context import ContextLayer
 from mitosis_coordinator.rpc.interceptors.chain import InterceptorChain, Layer
 from mitosis_coordinator.rpc.interceptors.errors import ErrorsLayer
 from mitosis_coordinator.rpc.interceptors.metrics import MetricsLayer
+from mitosis_coordinator.rpc.interceptors.transport import TransportLayer
 from mitosis_coordinator.rpc.reflection import add_reflection
 from mitosis_coordinator.services.authenticator import Authenticator
 
@@ -39,13 +40,19 @@ class RpcService:
     servicer: Any
 
 
-def standard_layers(authenticator: Authenticator, metrics: RpcMetrics) -> list[Layer]:
+def standard_layers(
+    authenticator: Authenticator, metrics: RpcMetrics, *, may_be_overheard: bool = False
+) -> list[Layer]:
     """What happens around every call, outermost first.
 
     The order matters: the id is there when an error is logged, the code when a call is counted, and a refused token is
     an error like any other.
+
+    Args:
+        may_be_overheard: whether calls from other machines come over plain text, and nobody allowed that.
     """
-    return [ContextLayer(), MetricsLayer(metrics), ErrorsLayer(), AuthLayer(authenticator)]
+    guards: list[Layer] = [TransportLayer()] if may_be_overheard else []
+    return [ContextLayer(), MetricsLayer(metrics), ErrorsLayer(), *guards, AuthLayer(authenticator)]
 
 
 class RpcServer:
@@ -54,6 +61,7 @@ class RpcServer:
     Args:
         port: 0 takes a free one; `self.port` tells which.
         reuse_port: whether another process may listen on the same port and share its connections.
+        tls: encrypts the port.
 
     Raises:
         ConfigError: the port is taken or not ours.
@@ -68,6 +76,7 @@ class RpcServer:
         port: int,
         max_message_bytes: int,
         reuse_port: bool = False,
+        tls: grpc.ServerCredentials | None = None,
     ) -> None:
         self._server = grpc.aio.server(
             interceptors=[InterceptorChain(layers)],
@@ -85,7 +94,7 @@ class RpcServer:
             service.register(service.servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         add_reflection([*self._names, health.SERVICE_NAME], self._server)
-        self.port = _listen(self._server, host, port)
+        self.port = _listen(self._server, host, port, tls)
 
     async def start(self) -> None:
         """Serve, and say so."""
@@ -102,10 +111,10 @@ class RpcServer:
         await self._server.stop(grace_seconds)
 
 
-def _listen(server: grpc.aio.Server, host: str, port: int) -> int:
+def _listen(server: grpc.aio.Server, host: str, port: int, tls: grpc.ServerCredentials | None) -> int:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        bound = server.add_insecure_port(address)
+        bound = server.add_secure_port(address, tls) if tls else server.add_insecure_port(address)
     except RuntimeError as error:
         raise ConfigError([f"server.grpc_port: cannot listen on {address}"]) from error
     return bound

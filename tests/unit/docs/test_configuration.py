@@ -29,6 +29,12 @@ _EXAMPLES = {
     "server.advertised_grpc": "127.0.0.1:7070",
     "worker_defaults.working_directory": "/",
 }
+# Keys that are only accepted with others.
+_COMPANIONS = {
+    "tls.certificate": {"MITOSIS_TLS__PRIVATE_KEY": "/key"},
+    "tls.private_key": {"MITOSIS_TLS__CERTIFICATE": "/certificate"},
+    "tls.client_ca": {"MITOSIS_TLS__CERTIFICATE": "/certificate", "MITOSIS_TLS__PRIVATE_KEY": "/key"},
+}
 
 
 def documented(heading: str) -> list[Key]:
@@ -49,7 +55,7 @@ def test_the_page_says_what_the_models_say(heading: str, rows: list[Key]) -> Non
 
 @pytest.mark.parametrize("row", coordinator_rows(), ids=lambda row: row.key)
 def test_the_coordinator_takes_every_documented_variable(row: Key) -> None:
-    loaded = coordinator.load(None, {row.variable: _value(row)})
+    loaded = coordinator.load(None, {**_COMPANIONS.get(row.key, {}), row.variable: _value(row)})
 
     assert row.key.partition(".")[2] in getattr(loaded, row.key.partition(".")[0]).model_fields_set
 
