@@ -10,8 +10,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from yarl import URL
 
 from tests.contract.test_gateway_paths import SUITE
 from tests.support.coordinator import RunningCoordinator, coordinator_config, running
@@ -240,6 +242,9 @@ async def test_names_that_are_tricks_are_refused_where_something_is_changed(rest
         ("/managers", {"name": "m", "group_memberships": [{"group_name": name}]}),
     ):
         assert (await rest.ask("POST", path, body)).status in (400, 401, 404), path
+    in_path = quote(name, safe="")
+    assert (await rest.ask("DELETE", URL(f"/groups/default/members/{in_path}", encoded=True))).status in (200, 400, 404)
+    assert (await rest.ask("PATCH", URL(f"/users/{in_path}", encoded=True), {})).status in (400, 404)
 
 
 async def test_slow_heads_and_quiet_connections_are_cut(database_url: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from tests.support.coordinator import RunningCoordinator
 
@@ -42,7 +43,7 @@ class Rest:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
 
-    async def ask(self, method: str, path: str, body: object = None, **more: Any) -> Answer:
+    async def ask(self, method: str, path: str | URL, body: object = None, **more: Any) -> Answer:
         """Send a request, with a body of JSON where one is given."""
         if body is not None:
             more["json"] = body
