@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mitosis_common import config as common_config
+from mitosis_common.loopback import is_loopback
 from mitosis_nodemgr.binding import CpuBinding
 
 ENV_NAMES = {
@@ -105,6 +106,25 @@ class Coordinator(_Section):
     token_file: Path | None = None
     # Certificates to trust, in PEM, in place of the system's.
     ca_file: Path | None = None
+    # What the manager shows where the coordinator asks for certificates, in PEM.
+    certificate: Path | None = None
+    private_key: Path | None = None
+    # Sends the token over plain text to other machines too.
+    insecure: bool = False
+
+    @model_validator(mode="after")
+    def _keeps_the_token_secret(self) -> Coordinator:
+        if (self.certificate is None) is not (self.private_key is None):
+            raise ValueError("certificate and private_key, both or neither")
+        used = self.stream_url or self.info_url
+        parts = urlsplit(used or "")
+        # Whoever can answer for /info can send the manager, and with it the token, elsewhere.
+        if parts.scheme in ("http", "grpc") and not (self.insecure or is_loopback(parts.hostname or "")):
+            raise ValueError(
+                f"https:// or grpcs:// for another machine, given {used}, where the token would go over plain text; "
+                "insecure: true allows that"
+            )
+        return self
 
     @property
     def info_url(self) -> str | None:

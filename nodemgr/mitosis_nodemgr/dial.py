@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import grpc
 
+from mitosis_common.loopback import host_of, is_loopback
 from mitosis_nodemgr.config import Coordinator
 
 INFO_TIMEOUT_SECONDS = 10.0
@@ -69,7 +72,8 @@ async def find(coordinator: Coordinator) -> Target:
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url, ssl=ssl_context) as response,
+            # From https:// a redirect could lead to plain text.
+            session.get(url, ssl=ssl_context, allow_redirects=False) as response,
         ):
             if response.status != 200:
                 raise DialError(f"GET {url} answered {response.status}")
@@ -80,28 +84,49 @@ async def find(coordinator: Coordinator) -> Target:
 
 
 async def open_channel(target: Target, coordinator: Coordinator) -> grpc.aio.Channel:
-    """Opens a channel; nothing is sent yet. Raises `DialError` when the certificates cannot be read."""
+    """Opens a channel; nothing is sent yet.
+
+    Raises `DialError` when the certificates cannot be read, or the token would go over plain text to another machine.
+    """
     if not target.tls:
+        if not (coordinator.insecure or is_loopback(host_of(target.address))):
+            raise DialError(
+                f"the coordinator speaks plain text at {target.address}, where others could read the token on its way; "
+                "coordinator.insecure: true allows that"
+            )
         return grpc.aio.insecure_channel(target.address, options=KEEPALIVE_OPTIONS)
-    roots: bytes | None = None
-    if coordinator.ca_file is not None:
-        try:
-            roots = await asyncio.to_thread(coordinator.ca_file.read_bytes)
-        except OSError as error:
-            raise DialError(f"coordinator.ca_file {coordinator.ca_file}: {error.strerror}") from error
-    credentials = grpc.ssl_channel_credentials(root_certificates=roots)
+    credentials = grpc.ssl_channel_credentials(
+        await _read("ca_file", coordinator.ca_file),
+        await _read("private_key", coordinator.private_key),
+        await _read("certificate", coordinator.certificate),
+    )
     return grpc.aio.secure_channel(target.address, credentials, options=KEEPALIVE_OPTIONS)
 
 
-def _ssl_context(coordinator: Coordinator) -> Any:
-    if coordinator.ca_file is None:
-        return True
-    import ssl
-
+async def _read(key: str, path: Path | None) -> bytes | None:
+    if path is None:
+        return None
     try:
-        return ssl.create_default_context(cafile=str(coordinator.ca_file))
-    except (OSError, ssl.SSLError) as error:
-        raise DialError(f"coordinator.ca_file {coordinator.ca_file}: {error}") from error
+        return await asyncio.to_thread(path.read_bytes)
+    except OSError as error:
+        raise DialError(f"coordinator.{key} {path}: {error.strerror}") from error
+
+
+def _ssl_context(coordinator: Coordinator) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if coordinator.ca_file is not None:
+        try:
+            context = ssl.create_default_context(cafile=coordinator.ca_file)
+        except OSError as error:
+            raise DialError(f"coordinator.ca_file {coordinator.ca_file}: {error}") from error
+    if coordinator.certificate is not None:
+        try:
+            # A key with a passphrase would be asked for at the terminal.
+            context.load_cert_chain(coordinator.certificate, coordinator.private_key, password=lambda: b"")
+        except OSError as error:
+            files = f"{coordinator.certificate} and coordinator.private_key {coordinator.private_key}"
+            raise DialError(f"coordinator.certificate {files}: {error}") from error
+    return context
 
 
 def _is_wildcard(host: str) -> bool:

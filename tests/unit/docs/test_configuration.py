@@ -33,6 +33,8 @@ _EXAMPLES = {
 _COMPANIONS = {
     "tls.certificate": {"MITOSIS_TLS__PRIVATE_KEY": "/key"},
     "tls.private_key": {"MITOSIS_TLS__CERTIFICATE": "/certificate"},
+    "coordinator.certificate": {"MITOSIS_COORDINATOR__PRIVATE_KEY": "/key"},
+    "coordinator.private_key": {"MITOSIS_COORDINATOR__CERTIFICATE": "/certificate"},
     "tls.client_ca": {"MITOSIS_TLS__CERTIFICATE": "/certificate", "MITOSIS_TLS__PRIVATE_KEY": "/key"},
 }
 
@@ -62,7 +64,7 @@ def test_the_coordinator_takes_every_documented_variable(row: Key) -> None:
 
 @pytest.mark.parametrize("row", [row for row in manager_rows() if row.variable], ids=lambda row: row.key)
 def test_the_manager_takes_every_documented_variable(row: Key) -> None:
-    loaded = manager.load(None, {**_NEEDED, row.variable: _value(row)})
+    loaded = manager.load(None, {**_NEEDED, **_COMPANIONS.get(row.key, {}), row.variable: _value(row)})
 
     assert row.key.partition(".")[2] in getattr(loaded, row.key.partition(".")[0]).model_fields_set
 

@@ -82,10 +82,10 @@ def test_both_documented_forms_are_accepted(tmp_path: Path) -> None:
 
 
 def test_the_environment_wins(tmp_path: Path) -> None:
-    environ = {"COORDINATOR_URL": "http://other:8080/", "MANAGER_TOKEN_FILE": "/t", "LOG_LEVEL": "debug"}
+    environ = {"COORDINATOR_URL": "https://other:8080/", "MANAGER_TOKEN_FILE": "/t", "LOG_LEVEL": "debug"}
     for text in (FLAT, SECTIONS):
         loaded = config.load(write(tmp_path, text), environ)
-        assert loaded.coordinator.info_url == "http://other:8080"
+        assert loaded.coordinator.info_url == "https://other:8080"
         assert loaded.coordinator.token_file == Path("/t")
         assert loaded.logging.level == "debug"
 
@@ -102,6 +102,13 @@ def test_the_old_websocket_address_alone_names_the_coordinator(tmp_path: Path) -
         ("coordinator: {url: 'http://x:99999'}", "coordinator.url"),
         ("coordinator: {url: 'http://user@x'}", "coordinator.url"),
         ("coordinator: {stream_url: 'http://x:1'}", "coordinator.stream_url"),
+        (
+            "coordinator: {url: 'http://other:8080'}",
+            "https:// or grpcs:// for another machine, given http://other:8080",
+        ),
+        ("coordinator: {stream_url: 'grpc://192.0.2.1:1'}", "insecure: true allows that"),
+        ("websocket_url: 'ws://coordinator/ws/managers'", "given http://coordinator"),
+        ("coordinator: {url: 'https://x', certificate: /c}", "certificate and private_key, both or neither"),
         ("manager: {tags: ['a,b']}", "manager.tags"),
         ("manager: {max_workers: 0}", "manager.max_workers"),
         ("manager: {max_worker: 4}", "max_worker"),
@@ -114,17 +121,54 @@ def test_the_old_websocket_address_alone_names_the_coordinator(tmp_path: Path) -
     ],
 )
 def test_mistakes_name_the_field(tmp_path: Path, text: str, field: str) -> None:
-    base = "" if "coordinator" in text else "coordinator: {url: 'http://x', token_file: /t}\n"
+    base = "" if "coordinator" in text else "coordinator: {url: 'http://localhost', token_file: /t}\n"
     with pytest.raises(ConfigError) as caught:
         config.load(write(tmp_path, base + text), {})
     assert field in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{url: 'http://127.0.0.1:8080'}",
+        "{url: 'http://[::1]:8080'}",
+        "{stream_url: 'grpc://localhost:7070', url: 'http://other'}",
+        "{url: 'http://other:8080', insecure: true}",
+        "{stream_url: 'grpc://other:7070', insecure: true}",
+        "{stream_url: 'grpcs://other:7070'}",
+    ],
+)
+def test_addresses_to_which_a_token_may_go(tmp_path: Path, text: str) -> None:
+    assert config.load(write(tmp_path, f"coordinator: {text}"), {}, Path("/t")).coordinator.token_file == Path("/t")
+
+
+async def test_no_token_goes_over_plain_text_to_another_machine() -> None:
+    coordinator = config.Coordinator(url="https://other")
+    with pytest.raises(dial.DialError, match=r"plain text at 192\.0\.2\.1:7070.*coordinator\.insecure"):
+        await dial.open_channel(dial.Target("192.0.2.1:7070", tls=False), coordinator)
+    for address in ("127.0.0.1:7070", "[::1]:7070", "localhost:7070"):
+        await (await dial.open_channel(dial.Target(address, tls=False), coordinator)).close()
+    allowed = config.Coordinator(url="https://other", insecure=True)
+    await (await dial.open_channel(dial.Target("192.0.2.1:7070", tls=False), allowed)).close()
+
+
+@pytest.mark.parametrize("key", ["ca_file", "certificate", "private_key"])
+async def test_certificates_that_cannot_be_read_are_named(tmp_path: Path, key: str) -> None:
+    files = dict.fromkeys(("ca_file", "certificate", "private_key"), tmp_path / "some.pem")
+    (tmp_path / "some.pem").write_bytes(b"no certificate")
+    document = {"url": "https://127.0.0.1:1", **files, key: tmp_path / "missing.pem"}
+    coordinator = config.Coordinator.model_validate(document)
+    with pytest.raises(dial.DialError, match=rf"coordinator\.{key} .*missing\.pem: No such file"):
+        await dial.open_channel(dial.Target("127.0.0.1:1", tls=True), coordinator)
+    with pytest.raises(dial.DialError, match=r"coordinator\.(ca_file|certificate)"):
+        await dial.find(coordinator)
 
 
 def test_a_manager_has_to_know_its_coordinator() -> None:
     with pytest.raises(ConfigError, match="COORDINATOR_URL"):
         config.load(None, {"MANAGER_TOKEN_FILE": "/t"})
     with pytest.raises(ConfigError, match="MANAGER_TOKEN_FILE"):
-        config.load(None, {"COORDINATOR_URL": "http://x"})
+        config.load(None, {"COORDINATOR_URL": "http://localhost"})
 
 
 @pytest.mark.parametrize(
