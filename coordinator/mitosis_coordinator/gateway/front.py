@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import grpc
 import structlog
 from aiohttp import hdrs, web
 
@@ -12,7 +13,7 @@ from mitosis_coordinator.domain.ids import new_uuid
 from mitosis_coordinator.gateway.endpoint import REQUEST_ID_KEY
 from mitosis_coordinator.gateway.errors import error_response, http_refusal, no_such_path, wrong_method
 from mitosis_coordinator.rpc.errors import internal_error
-from mitosis_coordinator.rpc.in_process import CODES, Refused
+from mitosis_coordinator.rpc.in_process import Refused
 from mitosis_coordinator.rpc.interceptors.call_context import REQUEST_ID, fit_request_id
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,7 @@ class Front:
         except web.HTTPException as error:
             if error.status < web.HTTPBadRequest.status_code:
                 raise
-            refused = http_refusal(error.status, CODES[3], "MALFORMED_REQUEST", error.reason)
+            refused = http_refusal(error.status, grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST", error.reason)
         except Exception:
             incident_id = str(new_uuid())
             log.exception("http_request_failed", incident_id=incident_id, method=request.method, path=request.path)

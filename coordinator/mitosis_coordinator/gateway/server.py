@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import ssl
 from dataclasses import dataclass
@@ -121,8 +120,8 @@ class HttpServer:
             max_headers=self._limits.max_headers,
             max_line_size=self._limits.max_line_bytes,
             max_field_size=self._limits.max_line_bytes,
-            # structlog tells of requests; whoever wants one line for each has a proxy.
-            access_log=logging.getLogger("mitosis.http.access"),
+            # Calls are told of by the layers. aiohttp takes None; its types do not say so.
+            access_log=None,  # type: ignore[arg-type]
         )
 
 
