@@ -24,6 +24,8 @@ type Connection struct {
 	RootCertificatesFile string `json:"root_certificates_file"`
 	CertificateFile      string `json:"certificate_file"`
 	PrivateKeyFile       string `json:"private_key_file"`
+	// Insecure allows plain text to addresses that are not loopback.
+	Insecure bool `json:"insecure"`
 }
 
 // FindConnection returns the connection that the mitosis command uses too, the first there is of: the file named by
@@ -69,6 +71,9 @@ func ReadConnection(path string) (*Connection, error) {
 // NewClient returns a client of the connection's coordinator; further options win.
 func (c *Connection) NewClient(options ...Option) (*Client, error) {
 	own := []Option{WithToken(string(c.Token))}
+	if c.Insecure {
+		own = append(own, WithInsecure())
+	}
 	if c.TLS || c.RootCertificatesFile != "" {
 		settings := &tls.Config{MinVersion: tls.VersionTLS12}
 		if c.RootCertificatesFile != "" {

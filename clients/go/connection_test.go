@@ -73,6 +73,29 @@ func TestAConnectionMakesAClient(t *testing.T) {
 	}
 }
 
+func TestAConnectionMayAllowPlainText(t *testing.T) {
+	coordinator, _ := pair(t)
+	header(coordinator, "authorization")
+	path := filepath.Join(t.TempDir(), "connection.json")
+	write(t, path, `{"grpc": "`+elsewhere+`", "token": "abc", "insecure": true}`)
+	connection, err := ReadConnection(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := connection.NewClient(coordinator.dial())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if user, err := client.CurrentUser(t.Context()); err != nil || user.Username != "Bearer abc" {
+		t.Errorf("got %v, %v", user, err)
+	}
+	connection.TLS = true
+	if client, err := connection.NewClient(); !errors.Is(err, ErrInvalidField) {
+		t.Errorf("with TLS: got %v, %v", client, err)
+	}
+}
+
 func TestAConnectionThatCannotBeIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "connection.json")
 	for _, text := range []string{"", "[]", "{}", `{"grpc": 7}`} {

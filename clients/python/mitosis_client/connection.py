@@ -13,6 +13,7 @@ from mitosis_client.aio.client import AsyncClient
 from mitosis_client.aio.transport import Tls
 from mitosis_client.errors import FieldViolation, InvalidField
 from mitosis_client.sync import Client
+from mitosis_common.loopback import host_of, is_loopback
 
 DATA_DIR_VARIABLE = "MITOSIS_DATA_DIR"
 DEFAULT_DATA_DIR = ".mitosis"
@@ -21,7 +22,11 @@ CONNECTION_FILE = "connection.json"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How to reach a coordinator; the three TLS fields are paths of PEM files."""
+    """How to reach a coordinator.
+
+    The three fields of files name files in PEM, and each of them turns TLS on; `insecure` allows plain text to
+    addresses that are not loopback.
+    """
 
     grpc: str
     token: str = field(default="", repr=False)
@@ -32,6 +37,7 @@ class Connection:
     root_certificates_file: str = ""
     certificate_file: str = ""
     private_key_file: str = ""
+    insecure: bool = False
     # What named it, for messages: a path, or the flags.
     source: str = field(default="", compare=False)
 
@@ -62,13 +68,19 @@ class Connection:
         roots, chain, key = (Path(name).read_bytes() if name else None for name in names)
         return Tls(roots, chain, key)
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether the connection is TLS: because it was asked for, or because the address is another machine's."""
+        asked = self.tls or any((self.root_certificates_file, self.certificate_file, self.private_key_file))
+        return asked or not (self.insecure or is_loopback(host_of(self.grpc)))
+
     def client(self) -> Client:
         """Returns a new synchronous client."""
-        return Client(self.grpc, token=self.token or None, tls=self.tls_options())
+        return Client(self.grpc, token=self.token or None, tls=self.tls_options(), insecure=self.insecure)
 
     def async_client(self) -> AsyncClient:
         """Returns a new asynchronous client."""
-        return AsyncClient(self.grpc, token=self.token or None, tls=self.tls_options())
+        return AsyncClient(self.grpc, token=self.token or None, tls=self.tls_options(), insecure=self.insecure)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -101,10 +101,11 @@ class Client:
         *,
         token: str | None = None,
         tls: Tls | None = None,
+        insecure: bool = False,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self._client = AsyncClient(address, token=token, tls=tls, timeout=timeout, retry=retry)
+        self._client = AsyncClient(address, token=token, tls=tls, insecure=insecure, timeout=timeout, retry=retry)
         self._thread = _LoopThread()
 
     def __repr__(self) -> str:

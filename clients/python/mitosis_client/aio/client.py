@@ -17,9 +17,10 @@ DEFAULT_TIMEOUT_SECONDS = 60.0
 class AsyncClient(SuiteCalls, TaskCalls, ManagerCalls, UserCalls):
     """A client of one coordinator, for asyncio.
 
-    `address` is `host:port` of the gRPC server. Without `tls` the connection is not encrypted. `timeout` bounds each
-    attempt of each call, in seconds; watching and waiting have no limit but their own. Use it as a context manager,
-    or close it.
+    `address` is `host:port` of the gRPC server. Loopback addresses are spoken to in plain text unless `tls` is given,
+    all others by TLS, with the system's root certificates unless `tls` has others. `insecure` speaks plain text to any
+    address: whoever can listen on the way sees everything, the token included. `timeout` bounds each attempt of each
+    call, in seconds; watching and waiting have no limit but their own. Use it as a context manager, or close it.
     """
 
     def __init__(
@@ -28,10 +29,11 @@ class AsyncClient(SuiteCalls, TaskCalls, ManagerCalls, UserCalls):
         *,
         token: str | None = None,
         tls: Tls | None = None,
+        insecure: bool = False,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self._transport = Transport(address, token, tls, timeout, retry or RetryPolicy())
+        self._transport = Transport(address, token, tls, insecure, timeout, retry or RetryPolicy())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._transport.address!r})"

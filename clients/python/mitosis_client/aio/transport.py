@@ -12,6 +12,7 @@ import stamina
 
 from mitosis_client.errors import InvalidField, Unavailable, from_rpc_error
 from mitosis_common.backoff import Backoff
+from mitosis_common.loopback import host_of, is_loopback
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -69,15 +70,25 @@ class RetryPolicy:
 
 
 class Transport:
-    """A channel to one coordinator, opened at the first call and bound to the event loop of that call."""
+    """A channel to one coordinator, opened at the first call and bound to the event loop of that call.
 
-    def __init__(self, address: str, token: str | None, tls: Tls | None, timeout: float, retry: RetryPolicy) -> None:
+    It speaks plain text to loopback addresses and where `insecure` asks for it, so that no token is sent where others
+    on the way could read it.
+    """
+
+    def __init__(
+        self, address: str, token: str | None, tls: Tls | None, insecure: bool, timeout: float, retry: RetryPolicy
+    ) -> None:
         if "://" in address or ":" not in address:
             raise InvalidField((), f"address: given {address!r}; accepts host:port of the coordinator's gRPC server")
+        if insecure and tls is not None:
+            raise InvalidField((), "insecure: given together with TLS; accepts one of them")
+        if tls is not None and (tls.certificate_chain is None) is not (tls.private_key is None):
+            raise InvalidField((), "tls: given a client certificate or its key alone; accepts both or neither")
         self.address = address
         self.retry = retry
         self.token = token
-        self._tls = tls
+        self._tls = tls or (None if insecure or is_loopback(host_of(address)) else Tls())
         self._timeout = timeout
         self._channel: grpc.aio.Channel | None = None
 

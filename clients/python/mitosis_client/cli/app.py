@@ -100,12 +100,20 @@ def root(
     ] = None,
     cert: Annotated[Path | None, typer.Option(envvar="MITOSIS_CERT", help="Client certificate (PEM).")] = None,
     key: Annotated[Path | None, typer.Option(envvar="MITOSIS_KEY", help="Key of the client certificate (PEM).")] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            envvar="MITOSIS_INSECURE",
+            help="Speak plain text to another machine too; others on the way can read the token.",
+        ),
+    ] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Run suites of tasks on the machines of a group."""
-    context.obj = Session(connection, address, token, ca, cert, key)
+    context.obj = Session(connection, address, token, ca, cert, key, insecure)
 
 
 app.command("up")(up)

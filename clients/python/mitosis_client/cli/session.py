@@ -35,6 +35,7 @@ class Session:
     root_certificates_file: Path | None = None
     certificate_file: Path | None = None
     private_key_file: Path | None = None
+    insecure: bool = False
     output: Output = dataclasses.field(default_factory=Output)
 
     def connection(self) -> Connection:
@@ -51,14 +52,24 @@ class Session:
                 "--connection or --address"
             )
         connection = known or Connection(self.address or "", source="--address")
-        changes: dict[str, Any] = {
-            "grpc": self.address,
-            "token": self.token,
-            "root_certificates_file": self.root_certificates_file and str(self.root_certificates_file),
-            "certificate_file": self.certificate_file and str(self.certificate_file),
-            "private_key_file": self.private_key_file and str(self.private_key_file),
+        changes: dict[str, Any] = {"grpc": self.address, "token": self.token}
+        given = {name: value for name, value in changes.items() if value}
+        return dataclasses.replace(connection, **given, **self._security())
+
+    def _security(self) -> dict[str, Any]:
+        """Returns what the flags change about TLS; those for one of TLS and plain text undo what a file says for it."""
+        files = {
+            "root_certificates_file": self.root_certificates_file,
+            "certificate_file": self.certificate_file,
+            "private_key_file": self.private_key_file,
         }
-        return dataclasses.replace(connection, **{name: value for name, value in changes.items() if value})
+        # `login` keeps them for commands in other directories.
+        given: dict[str, Any] = {name: str(path.absolute()) for name, path in files.items() if path is not None}
+        if given and self.insecure:
+            raise typer.BadParameter("--insecure goes with none of --ca, --cert and --key")
+        if self.insecure:
+            return {**dict.fromkeys(files, ""), "tls": False, "insecure": True}
+        return {**given, "insecure": False} if given else {}
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Client]:
@@ -71,7 +82,8 @@ class Session:
             if error.reason != Unavailable.reason:
                 raise
             raise Unavailable(
-                f"the coordinator at {connection.grpc} (from {connection.source}) cannot be reached: {error.message}"
+                f"the coordinator at {connection.grpc} (from {connection.source}) cannot be reached by "
+                f"{'TLS' if connection.encrypted else 'plain text'}: {error.message}"
             ) from None
         except OSError as error:
             if error.filename is None:
