@@ -23,13 +23,12 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.CreateUserResponse:  # noqa: N802
         user = await self._service.create_user(
-            current_user(), username=request.username, password=request.password, is_admin=request.is_admin
+            username=request.username, password=request.password, is_admin=request.is_admin
         )
         return pb.CreateUserResponse(user=user_message(user))
 
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:  # noqa: N802
         page = await self._service.list_users(
-            current_user(),
             page_size=request.page_size if request.HasField("page_size") else None,
             page_token=request.page_token,
         )
@@ -39,7 +38,6 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.UpdateUserResponse:  # noqa: N802
         user = await self._service.update_user(
-            current_user(),
             username=request.username,
             password=request.password if request.HasField("password") else None,
             disabled=request.disabled if request.HasField("disabled") else None,

@@ -38,22 +38,23 @@ class GroupPage:
 
 
 class AdminService:
-    """Makes and changes users, groups and memberships."""
+    """Makes and changes users, groups and memberships.
+
+    What takes no caller is for administrators alone, which `rpc.access` has checked.
+    """
 
     def __init__(self, database: Database, authenticator: Authenticator, passwords: Passwords) -> None:
         self._database = database
         self._authenticator = authenticator
         self._passwords = passwords
 
-    async def create_user(self, caller: UserPrincipal, *, username: str, password: str, is_admin: bool) -> User:
+    async def create_user(self, *, username: str, password: str, is_admin: bool) -> User:
         """Create a user who is in no group.
 
         Raises:
-            PermissionDenied: the caller is no administrator.
             InvalidField: name or password is not fit.
             AlreadyExists: the name is taken, in whatever case.
         """
-        _require_administrator(caller)
         check_name("username", username)
         check_password("password", password)
         password_hash = await self._passwords.hash(password)
@@ -64,14 +65,12 @@ class AdminService:
         log.info("user_created", created=username, is_admin=is_admin)
         return user
 
-    async def list_users(self, caller: UserPrincipal, *, page_size: int | None, page_token: str) -> UserPage:
+    async def list_users(self, *, page_size: int | None, page_token: str) -> UserPage:
         """List users by name.
 
         Raises:
-            PermissionDenied: the caller is no administrator.
             InvalidField: page size or token.
         """
-        _require_administrator(caller)
         size = paging.page_size(page_size)
         after = paging.decode_name("users", {}, page_token)
         async with self._database.connection() as connection:
@@ -81,7 +80,6 @@ class AdminService:
 
     async def update_user(
         self,
-        caller: UserPrincipal,
         *,
         username: str,
         password: str | None = None,
@@ -91,12 +89,10 @@ class AdminService:
         """Change what is given. Disabling, or a new password, revokes every token given before.
 
         Raises:
-            PermissionDenied: the caller is no administrator.
             InvalidField: the password is not fit.
             NotFound: there is no such user.
             WrongState: it is the last administrator who could log in.
         """
-        _require_administrator(caller)
         if password is not None:
             check_password("password", password)
         password_hash = None if password is None else await self._passwords.hash(password)
@@ -122,11 +118,9 @@ class AdminService:
         """Create a group with the caller as its `Admin`.
 
         Raises:
-            PermissionDenied: the caller is no administrator.
             InvalidField: the name is not fit.
             AlreadyExists: the name is taken.
         """
-        _require_administrator(caller)
         check_name("group_name", name)
         async with self._database.transaction() as connection:
             group_id = new_uuid()
@@ -192,11 +186,6 @@ class AdminService:
             self._authenticator.forget(removed)
             log.info("member_removed", group=group_name, member=username)
         return group
-
-
-def _require_administrator(caller: UserPrincipal) -> None:
-    if not caller.is_admin:
-        raise PermissionDenied("only administrators may do this")
 
 
 async def _existing_user(connection: Connection, username: str) -> User:

@@ -20,6 +20,7 @@ from mitosis_coordinator.domain.errors import (
 from mitosis_coordinator.domain.ids import new_uuid
 from mitosis_coordinator.domain.manager import Manager, ManagerMetrics, ManagerRole
 from mitosis_coordinator.domain.principal import GroupRole, ManagerPrincipal, UserPrincipal
+from mitosis_coordinator.services.access import may_see
 from mitosis_coordinator.services.groups import group_for
 from mitosis_coordinator.services.ports import LiveSessions, Signals
 from mitosis_coordinator.services.tokens import IssuedToken, TokenAuthority
@@ -179,10 +180,7 @@ class ManagerService:
 
     async def _visible(self, connection: Connection, principal: UserPrincipal, manager_id: UUID) -> Manager:
         manager = await managers.get(connection, manager_id)
-        if manager is None or not (
-            principal.is_admin
-            or any(principal.has_role(membership.group_id, GroupRole.VIEWER) for membership in manager.memberships)
-        ):
+        if manager is None or not may_see(principal, manager):
             raise NotFound("manager", str(manager_id))
         return self._as_seen_by(principal, manager)
 

@@ -12,7 +12,7 @@ from mitosis_coordinator.domain.errors import Disabled, FieldViolation, InvalidF
 from mitosis_coordinator.domain.ids import new_uuid
 from mitosis_coordinator.domain.principal import GroupRole, UserPrincipal
 from mitosis_coordinator.domain.suite import SUITE, EligibleManager, Suite, SuiteEvent, SuiteSpec, SuiteState
-from mitosis_coordinator.services.access import require_role
+from mitosis_coordinator.services.access import may_see, require_role
 from mitosis_coordinator.services.completion import Completion
 from mitosis_coordinator.services.groups import group_for
 from mitosis_coordinator.services.ports import LiveSessions, Signals
@@ -215,7 +215,7 @@ class SuiteService:
         """Make managers eligible by hand and let other holders go; who may run the suite then.
 
         Raises:
-            NotFound: There is no such suite that the caller may see, or no such manager.
+            NotFound: There is no such suite, or no such manager, that the caller may see.
             InvalidField: A manager has not the role Worker in the suite's group.
             PermissionDenied: The caller may only see the suite.
             WrongState: The suite is Cancelled.
@@ -225,11 +225,13 @@ class SuiteService:
             fit = await suites.managers_fit(connection, suite.group_id, manager_ids)
             unfit = []
             for index, manager_id in enumerate(manager_ids):
-                if manager_id not in fit:
+                if fit.get(manager_id):
+                    continue
+                manager = await managers.get(connection, manager_id)
+                if manager is None or not may_see(principal, manager):
                     raise NotFound("manager", str(manager_id))
-                if not fit[manager_id]:
-                    accepts = f"managers with the role Worker in group {suite.group_name}"
-                    unfit.append(FieldViolation(f"manager_uuids[{index}]", str(manager_id), accepts))
+                accepts = f"managers with the role Worker in group {suite.group_name}"
+                unfit.append(FieldViolation(f"manager_uuids[{index}]", str(manager_id), accepts))
             if unfit:
                 raise InvalidField(unfit)
             await suites.add_managers(connection, suite_id, manager_ids)

@@ -1,4 +1,4 @@
-"""Finds out who makes the call, and whether their kind of token opens it."""
+"""Finds out who makes the call, and whether the call is open to them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from structlog.contextvars import bind_contextvars
 
 from mitosis_coordinator.domain.errors import InvalidToken
 from mitosis_coordinator.domain.principal import UserPrincipal
-from mitosis_coordinator.rpc.access import required_token
+from mitosis_coordinator.rpc.access import require_administrator, required_token
 from mitosis_coordinator.rpc.context import set_principal
 from mitosis_coordinator.rpc.interceptors.chain import Call
 from mitosis_coordinator.services.authenticator import Authenticator
@@ -35,6 +35,7 @@ class AuthLayer:
                 bind_contextvars(user=principal.username)
             else:
                 bind_contextvars(manager_uuid=str(principal.manager_id))
+            require_administrator(call.method, principal)
         yield
 
 
