@@ -83,17 +83,17 @@ class Rules:
         return given
 
     def labels(self, field: str, given: Collection[str]) -> tuple[str, ...]:
-        """At most 64 labels of 1 to 255 characters, none with a comma; repetitions count once."""
+        """At most 64 labels of 1 to 255 characters, none with a comma; repetitions are kept once."""
         return self._marks(field, given, re.compile(r"[,\x00]"), "without a comma")
 
     def tags(self, field: str, given: Collection[str]) -> tuple[str, ...]:
-        """At most 64 tags of 1 to 255 characters, none with a comma or white space; repetitions count once."""
+        """At most 64 tags of 1 to 255 characters, none with a comma or white space; repetitions are kept once."""
         return self._marks(field, given, _SPACE_OR_COMMA, "without a comma or white space")
 
     def _marks(self, field: str, given: Collection[str], forbidden: re.Pattern[str], without: str) -> tuple[str, ...]:
         marks = tuple(dict.fromkeys(given))
-        if len(marks) > MAX_TAGS:
-            self.tell(field, f"{len(marks)} of them", f"at most {MAX_TAGS}")
+        if len(given) > MAX_TAGS:
+            self.tell(field, f"{len(given)} of them", f"at most {MAX_TAGS}")
         # Counted as they were given, so that the place named is the caller's.
         for index, mark in enumerate(given):
             if not 1 <= len(mark) <= MAX_NAME or forbidden.search(mark):
