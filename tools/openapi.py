@@ -43,12 +43,12 @@ _RESPONSES = {
     501: ("NotImplemented", "Switched off by configuration."),
     503: ("Unavailable", "The database is away or the coordinator is going down; `Retry-After` says when to repeat."),
 }
-_ORDER = {"SuiteService": 0, "TaskService": 1, "ManagerService": 2}
-_SCHEMES = {TokenKind.USER: "userToken", TokenKind.MANAGER: "managerToken"}
+_ORDER = {"SuiteService": 0, "TaskService": 1, "ManagerService": 2, "WorkerService": 3}
+_SCHEMES = {TokenKind.USER: "userToken", TokenKind.MANAGER: "managerToken", TokenKind.WORKER: "workerToken"}
 _HTTP_CODES = {row.reason_name: row.http_code for row in ERROR_TABLE.values()}
 
 _DESCRIPTION = """\
-Suites of tasks, the managers that run them, and who may do what.
+Suites of tasks, the managers that run them, independent workers, and who may do what.
 
 JSON has snake_case names, enums by name (`Executing`), numbers as numbers and RFC 3339 times. Fields that always have a
 value are always shown, optional ones are left out when they are absent. Requests may hold no field that is not
@@ -108,6 +108,7 @@ def document() -> Schema:
             "securitySchemes": {
                 "userToken": {"type": "http", "scheme": "bearer", "description": "From `POST /login`."},
                 "managerToken": {"type": "http", "scheme": "bearer", "description": "From `POST /managers`."},
+                "workerToken": {"type": "http", "scheme": "bearer", "description": "From `POST /workers`."},
             },
         },
     }

@@ -38,6 +38,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "tags": ["gpu", "linux", "cuda:12.0"],
         "group_memberships": [{"group_name": "ml-team", "role": "Worker"}],
     },
+    "RegisterWorker": {"name": "laptop", "tags": ["gpu"], "group_names": ["ml-team"]},
     "Login": {"username": "ada", "password": "correct horse battery staple"},
     "CreateGroup": {"group_name": "ml-team"},
     "SetMember": {"username": "ada", "role": "Member"},

@@ -109,8 +109,13 @@ FIELDS: dict[str, dict[str, Schema]] = {
         "max_retries": {"minimum": 0, "maximum": 100},
         "retry_backoff_seconds": _seconds(requests.MAX_BACKOFF_SECONDS, zero=True),
     },
-    "SubmitTaskRequest": {"group_name": _ACCOUNT_OR_EMPTY, "priority": _PRIORITY, "request_id": _REQUEST_ID},
-    "NewTask": {"priority": _PRIORITY},
+    "SubmitTaskRequest": {
+        "group_name": _ACCOUNT_OR_EMPTY,
+        "priority": _PRIORITY,
+        "request_id": _REQUEST_ID,
+        "tags": _TAGS,
+    },
+    "NewTask": {"priority": _PRIORITY, "tags": _TAGS},
     "SubmitTasksRequest": {
         "group_name": _ACCOUNT_OR_EMPTY,
         "tasks": {"minItems": 1, "maxItems": LimitsConfig().max_batch_tasks},
@@ -127,6 +132,17 @@ FIELDS: dict[str, dict[str, Schema]] = {
     },
     "GroupMembership": {"group_name": _NAME},
     "ListManagersRequest": {"group_name": _ACCOUNT_OR_EMPTY, "tags": _TAGS, "page_size": _PAGE_SIZE},
+    "RegisterWorkerRequest": {
+        "name": _NAME,
+        "tags": _TAGS,
+        "group_names": {
+            "minItems": 1,
+            "maxItems": requests.MAX_GROUPS_PER_WORKER,
+            "items": {"type": "string", **_NAME},
+        },
+        "request_id": _REQUEST_ID,
+    },
+    "ListWorkersRequest": {"group_name": _ACCOUNT_OR_EMPTY, "tags": _TAGS, "page_size": _PAGE_SIZE},
     "CreateUserRequest": {"username": _ACCOUNT, "password": _PASSWORD},
     "UpdateUserRequest": {"username": _ACCOUNT, "password": _PASSWORD},
     "ChangePasswordRequest": {"new_password": _PASSWORD},
@@ -145,6 +161,7 @@ REQUIRED: dict[str, list[str]] = {
     "RemoveSuiteManagersRequest": ["manager_uuids"],
     "SubmitTasksRequest": ["tasks"],
     "RegisterManagerRequest": ["name", "group_memberships"],
+    "RegisterWorkerRequest": ["name", "group_names"],
     "LoginRequest": ["username", "password"],
     "ChangePasswordRequest": ["current_password", "new_password"],
     "CreateUserRequest": ["username", "password"],
@@ -174,10 +191,16 @@ _OWNED: Schema = {
     ]
 }
 
-# What holds between the fields of a message.
+_IN_SUITE: Schema = {"required": ["suite_uuid"], "properties": {"suite_uuid": {"minLength": 1}}}
+_TAGGED: Schema = {"required": ["tags"], "properties": {"tags": {"minItems": 1}}}
+
+# What holds between the fields of a message. The tags of a suite's task are the suite's.
 BETWEEN: dict[str, Schema] = {
-    "SubmitTaskRequest": _OWNED,
-    "SubmitTasksRequest": _OWNED,
+    "SubmitTaskRequest": {**_OWNED, "not": {"allOf": [_IN_SUITE, _TAGGED]}},
+    "SubmitTasksRequest": {
+        **_OWNED,
+        "not": {"allOf": [_IN_SUITE, {"required": ["tasks"], "properties": {"tasks": {"contains": _TAGGED}}}]},
+    },
     "EnvHookSpec": {"oneOf": [_GIVEN["command"], _GIVEN["args"]]},
     "TaskSpec": {"not": {"anyOf": [_both("command", "args"), _both("command", "handler"), _both("args", "handler")]}},
 }
@@ -185,4 +208,4 @@ BETWEEN: dict[str, Schema] = {
 # Plain strings that hold an identifier, by name; where it may be missing, it is empty.
 ALWAYS_A_UUID = {"uuid", "manager_uuid", "manager_uuids", "task_uuids"}
 MAYBE_A_UUID = {"suite_uuid", "assigned_suite_uuid"}
-MAYBE_A_UUID_IN = {"Task": {"manager_uuid"}, "TaskFailure": {"manager_uuid"}}
+MAYBE_A_UUID_IN = {"Task": {"manager_uuid", "worker_uuid"}, "TaskFailure": {"manager_uuid", "worker_uuid"}}

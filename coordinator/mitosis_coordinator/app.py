@@ -39,6 +39,7 @@ from mitosis_coordinator.services.bootstrap import ADMIN_USERNAME, Bootstrapped,
 from mitosis_coordinator.services.managers import resolve_manager
 from mitosis_coordinator.services.passwords import Passwords
 from mitosis_coordinator.services.tokens import SigningKey, TokenAuthority
+from mitosis_coordinator.services.workers import resolve_worker
 from mitosis_coordinator.shutdown import BackgroundTaskDiedError, BackgroundTasks, Drain
 from mitosis_coordinator.storage.embedded import EmbeddedPostgres
 from mitosis_coordinator.storage.migrate import migrate_up
@@ -78,7 +79,9 @@ def build(
         user_lifetime=timedelta(hours=config.auth.user_token_lifetime_hours),
         manager_lifetime=timedelta(days=config.node_managers.token_lifetime_days),
     )
-    authenticator = Authenticator(database, authority, partial(resolve_manager, database))
+    authenticator = Authenticator(
+        database, authority, partial(resolve_manager, database), partial(resolve_worker, database)
+    )
     components = Components(database, registry, authority, authenticator)
 
     auth = AuthService(database, authority, authenticator, passwords)

@@ -11,46 +11,61 @@ from mitosis.v1 import (
     suite_service_pb2_grpc,
     task_service_pb2,
     task_service_pb2_grpc,
+    worker_service_pb2,
+    worker_service_pb2_grpc,
 )
 from mitosis_coordinator.components import Components
 from mitosis_coordinator.config import CoordinatorConfig
 from mitosis_coordinator.dispatch.assigner import Assigner
-from mitosis_coordinator.domain.principal import ManagerPrincipal
+from mitosis_coordinator.domain.principal import ManagerPrincipal, WorkerPrincipal
 from mitosis_coordinator.duties.clockwork import RETENTION_SECONDS, Deadlines, Reaper, repeatedly
 from mitosis_coordinator.rpc.manager_service import ManagerServicer
 from mitosis_coordinator.rpc.requests import Limits
 from mitosis_coordinator.rpc.server import RpcService
 from mitosis_coordinator.rpc.suite_service import SuiteServicer
 from mitosis_coordinator.rpc.task_service import TaskServicer
+from mitosis_coordinator.rpc.worker_service import WorkerServicer
 from mitosis_coordinator.services.assignments import AssignmentService, Liveness
 from mitosis_coordinator.services.attachment import AttachmentService
 from mitosis_coordinator.services.completion import Completion
 from mitosis_coordinator.services.endings import Endings
+from mitosis_coordinator.services.holdings import HoldingService
 from mitosis_coordinator.services.managers import ManagerService
 from mitosis_coordinator.services.reports import ReportService
 from mitosis_coordinator.services.retries import RetryService
 from mitosis_coordinator.services.suites import SuiteService
 from mitosis_coordinator.services.tasks import TaskService
+from mitosis_coordinator.services.workers import WorkerService
+from mitosis_coordinator.sessions.holder import SessionSettings
 from mitosis_coordinator.sessions.registry import SessionRegistry
-from mitosis_coordinator.sessions.session import Session, SessionSettings
+from mitosis_coordinator.sessions.session import Session
 from mitosis_coordinator.sessions.signals import SignalHub
+from mitosis_coordinator.sessions.workers import WorkerRegistry, WorkerSession
 
 
 def add_suites_and_managers(config: CoordinatorConfig, components: Components) -> None:
-    """Make the services, sessions and duties of suites, tasks and managers, and connect them."""
+    """Make the services, sessions and duties of suites, tasks, managers and workers, and connect them."""
     database = components.database
     signals = SignalHub()
     registry = SessionRegistry(config.stream.max_connections)
+    worker_registry = WorkerRegistry(config.stream.max_connections)
     completion = Completion(database, signals, registry)
     suites = SuiteService(database, signals, registry, completion, enabled=config.task_suites.enabled)
     tasks = TaskService(
-        database, signals, registry, completion, max_tasks_per_suite=config.task_suites.max_tasks_per_suite
+        database,
+        signals,
+        registry,
+        worker_registry,
+        completion,
+        max_tasks_per_suite=config.task_suites.max_tasks_per_suite,
     )
     managers = ManagerService(database, signals, registry, components.authority, enabled=config.node_managers.enabled)
     endings = Endings(database, signals, registry)
     assignments = AssignmentService(database, signals, registry, endings)
     attachments = AttachmentService(database, endings)
     reports = ReportService(database, signals, completion)
+    workers = WorkerService(database, worker_registry, components.authority)
+    holdings = HoldingService(database, signals)
     settings = SessionSettings(
         heartbeat_interval=timedelta(seconds=config.stream.heartbeat_interval_seconds),
         heartbeat_timeout=timedelta(seconds=config.stream.heartbeat_timeout_seconds),
@@ -58,6 +73,9 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
 
     def new_session(manager: ManagerPrincipal) -> Session:
         return Session(manager, attachments, assignments, reports, signals, settings, registry.moved)
+
+    def new_worker_session(worker: WorkerPrincipal) -> WorkerSession:
+        return WorkerSession(worker, holdings, reports, signals, settings, worker_registry.place)
 
     limits = Limits(
         max_payload_bytes=config.limits.max_payload_bytes,
@@ -83,20 +101,27 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
                 manager_service_pb2_grpc.add_ManagerServiceServicer_to_server,
                 ManagerServicer(managers, registry, new_session, config.stream.heartbeat_interval_seconds),
             ),
+            RpcService(
+                worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"],
+                worker_service_pb2_grpc.add_WorkerServiceServicer_to_server,
+                WorkerServicer(workers, worker_registry, new_worker_session),
+            ),
         ]
     )
 
     retries = RetryService(database, signals)
-    reaper = Reaper(
-        assignments,
-        Liveness(database),
-        registry,
-        interval_seconds=min(10.0, config.stream.heartbeat_interval_seconds),
-        timeout_seconds=config.stream.heartbeat_timeout_seconds,
+    interval_seconds = min(10.0, config.stream.heartbeat_interval_seconds)
+    timeout_seconds = config.stream.heartbeat_timeout_seconds
+    liveness = Liveness(database, assignments)
+    reaper = Reaper(liveness, registry, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds)
+    worker_reaper = Reaper(
+        holdings, worker_registry, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds
     )
     components.background["assigner"] = Assigner(assignments, registry, signals).run
     components.background["deadlines"] = Deadlines(completion, retries, signals).run
     components.background["reaper"] = reaper.run
+    components.background["worker-reaper"] = worker_reaper.run
     components.background["retention"] = lambda: repeatedly(retries.forget_requests, RETENTION_SECONDS, "retention")
     components.goodbyes["sessions"] = registry.close_all
+    components.goodbyes["worker-sessions"] = worker_registry.close_all
     components.goodbyes["watchers"] = signals.close

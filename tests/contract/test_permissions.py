@@ -19,6 +19,7 @@ from mitosis.v1 import manager_pb2, manager_stream_pb2, task_pb2, user_pb2
 from mitosis.v1 import manager_service_pb2 as managers
 from mitosis.v1 import suite_service_pb2 as suites
 from mitosis.v1 import task_service_pb2 as tasks
+from mitosis.v1 import worker_service_pb2 as workers
 from mitosis_coordinator.rpc.access import RIGHTS, Right
 from tests.support.api import ADMIN, Api
 from tests.support.coordinator import USER_PASSWORD, RunningCoordinator, bearer, refusal
@@ -41,11 +42,12 @@ class Things:
     suite: str
     task: str
     manager: str
+    worker: str
 
 
 def absent(group: str) -> Things:
     """Names as long as those of what there is, of nothing."""
-    return Things("x" * len(group), *(str(uuid.uuid4()) for _ in range(3)))
+    return Things("x" * len(group), *(str(uuid.uuid4()) for _ in range(4)))
 
 
 class World:
@@ -70,13 +72,15 @@ class World:
         outsider = await self.root.user(role.GROUP_ROLE_ADMIN, elsewhere)
         self.tokens["outsider"] = outsider.metadata[0][1].removeprefix("Bearer ")
         self.tokens["manager"] = (await self.root.register()).token
+        self.tokens["worker"] = (await self.root.register_worker()).token
 
     async def things(self) -> Things:
-        """A suite with a task, and a manager."""
+        """A suite with a task, a manager and a worker."""
         suite = await self.root.create(f"suite {uuid.uuid4()}")
         [task] = await self.root.submit(suite.uuid)
         manager = await self.root.register(f"manager-{uuid.uuid4()}", memberships=[ADMIN])
-        return Things("default", suite.uuid, task, manager.uuid)
+        worker = await self.root.register_worker(f"worker-{uuid.uuid4()}")
+        return Things("default", suite.uuid, task, manager.uuid, worker.uuid)
 
     async def refused(self, caller: str, name: str, request: Any) -> tuple[str, bytes]:
         """The reason why a caller is refused, OK for none, and all that is said about it."""
@@ -145,6 +149,16 @@ REQUESTS: dict[str, Callable[[Things], Any]] = {
     "ManagerService/Connect": lambda it: manager_stream_pb2.ConnectRequest(
         attach=manager_stream_pb2.Attach(session_uuid=str(uuid.uuid4()), max_workers=1)
     ),
+    "WorkerService/RegisterWorker": lambda it: workers.RegisterWorkerRequest(
+        name=unique("new"), group_names=[it.group]
+    ),
+    "WorkerService/RefreshWorkerToken": lambda it: workers.RefreshWorkerTokenRequest(),
+    "WorkerService/ListWorkers": lambda it: workers.ListWorkersRequest(),
+    "WorkerService/GetWorker": lambda it: workers.GetWorkerRequest(uuid=it.worker),
+    "WorkerService/ShutdownWorker": lambda it: workers.ShutdownWorkerRequest(uuid=it.worker),
+    "WorkerService/ConnectWorker": lambda it: workers.ConnectWorkerRequest(
+        attach=workers.WorkerAttach(session_uuid=str(uuid.uuid4()))
+    ),
     "AuthService/Login": lambda it: auth.LoginRequest(username="nobody", password="wrong"),
     "AuthService/GetCurrentUser": lambda it: auth.GetCurrentUserRequest(),
     # The wrong one, because the right one would revoke the caller's token.
@@ -166,6 +180,7 @@ LET_THROUGH = {
     "AuthService/Login": "INVALID_CREDENTIALS",
     "AuthService/ChangePassword": "INVALID_CREDENTIALS",
     "ManagerService/ShutdownManager": "WRONG_STATE",
+    "WorkerService/ShutdownWorker": "WRONG_STATE",
     "SuiteService/AddSuiteManagers": "INVALID_FIELD",
 }
 
@@ -178,6 +193,7 @@ MORE_REQUESTS: dict[str, tuple[str, Callable[[Things], Any]]] = {
         "ManagerService/ListManagers",
         lambda it: managers.ListManagersRequest(group_name=it.group),
     ),
+    "workers of a group": ("WorkerService/ListWorkers", lambda it: workers.ListWorkersRequest(group_name=it.group)),
     "a task of a group": (
         "TaskService/SubmitTask",
         lambda it: tasks.SubmitTaskRequest(group_name=it.group, task_spec=TASK),
@@ -200,9 +216,9 @@ def expected(caller: str, name: str, right: Right) -> str:
         return through
     if caller == "nobody":
         return "INVALID_TOKEN"
-    if (caller == "manager") != (right is Right.MANAGER):
+    if (caller == "manager") != (right is Right.MANAGER) or (caller == "worker") != (right is Right.WORKER):
         return "WRONG_TOKEN_KIND"
-    if caller == "manager" or ROLES[caller] >= NEEDED[right]:
+    if caller in ("manager", "worker") or ROLES[caller] >= NEEDED[right]:
         return through
     group_right = right in (Right.VIEWER, Right.MEMBER, Right.GROUP_ADMIN)
     return "NOT_FOUND" if group_right and ROLES[caller] == 0 else "PERMISSION_DENIED"
@@ -266,6 +282,7 @@ async def test_lists_hold_nothing_of_other_groups(world: World) -> None:
         theirs.suite: lambda api: api.suites.ListSuites(suites.ListSuitesRequest(), metadata=api.metadata),
         theirs.task: lambda api: api.tasks.ListTasks(tasks.ListTasksRequest(), metadata=api.metadata),
         theirs.manager: lambda api: api.managers.ListManagers(managers.ListManagersRequest(), metadata=api.metadata),
+        theirs.worker: lambda api: api.workers.ListWorkers(workers.ListWorkersRequest(), metadata=api.metadata),
         f'"{theirs.group}"': lambda api: world.coordinator.admin.ListGroups(
             admin.ListGroupsRequest(), metadata=api.metadata
         ),

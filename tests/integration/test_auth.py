@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from mitosis_coordinator.domain.errors import InvalidToken, WrongTokenKind
 from mitosis_coordinator.domain.principal import ManagerPrincipal, UserPrincipal
 from mitosis_coordinator.services.bootstrap import bootstrap
 from mitosis_coordinator.services.tokens import TokenKind
+from mitosis_coordinator.services.workers import resolve_worker
 from mitosis_coordinator.storage.pool import Database
 from mitosis_coordinator.storage.rows import fetch_value
 from tests.support.coordinator import (
@@ -169,7 +171,9 @@ async def test_what_was_read_before_a_change_is_not_remembered_after_it(coordina
         await go_on.wait()
         return ManagerPrincipal(uuid4(), "node")
 
-    authenticator = type(components.authenticator)(components.database, components.authority, resolve)
+    authenticator = type(components.authenticator)(
+        components.database, components.authority, resolve, partial(resolve_worker, components.database)
+    )
     started = asyncio.create_task(authenticator.authenticate(token, TokenKind.MANAGER))
     await reading.wait()
     authenticator.forget(manager_id)

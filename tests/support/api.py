@@ -22,9 +22,13 @@ from mitosis.v1 import (
     task_pb2,
     task_service_pb2,
     task_service_pb2_grpc,
+    worker_pb2,
+    worker_service_pb2,
+    worker_service_pb2_grpc,
 )
 from tests.support.coordinator import Refusal, RunningCoordinator, bearer, refusal
 from tests.support.scripted_manager import PATIENCE_SECONDS, ScriptedManager
+from tests.support.scripted_worker import ScriptedWorker
 
 Value = TypeVar("Value")
 
@@ -46,13 +50,16 @@ class Api:
         self.managers: manager_service_pb2_grpc.ManagerServiceAsyncStub = manager_service_pb2_grpc.ManagerServiceStub(
             channel
         )
+        self.workers: worker_service_pb2_grpc.WorkerServiceAsyncStub = worker_service_pb2_grpc.WorkerServiceStub(
+            channel
+        )
         self._numbers = itertools.count(1)
-        self._scripted: list[ScriptedManager] = []
+        self._scripted: list[ScriptedManager | ScriptedWorker] = []
 
     async def close(self) -> None:
-        """Drop the managers that are still connected."""
-        for manager in self._scripted:
-            await manager.drop()
+        """Drop the managers and workers that are still connected."""
+        for scripted in self._scripted:
+            await scripted.drop()
 
     async def user(self, role: Any = None, group: str = GROUP) -> Api:
         """Another user, with a role in a group or in none."""
@@ -180,6 +187,43 @@ class Api:
         """Read a manager."""
         request = manager_service_pb2.GetManagerRequest(uuid=manager.uuid)
         return (await self.managers.GetManager(request, metadata=self.metadata)).manager
+
+    async def submit_independent(
+        self, count: int = 1, group_name: str = GROUP, tags: Sequence[str] = (), spec: task_pb2.TaskSpec = NOOP
+    ) -> list[str]:
+        """Submit some equal tasks of no suite."""
+        task = task_service_pb2.NewTask(task_spec=spec, tags=tags)
+        return await self.submit_all("", [task] * count, group_name=group_name)
+
+    async def register_worker(
+        self, name: str = "", tags: Iterable[str] = (), groups: Sequence[str] = (GROUP,)
+    ) -> ScriptedWorker:
+        """Register an independent worker, and be it."""
+        request = worker_service_pb2.RegisterWorkerRequest(
+            name=name or f"worker-{next(self._numbers)}", tags=tags, group_names=groups
+        )
+        response = await self.workers.RegisterWorker(request, metadata=self.metadata)
+        worker = response.worker
+        scripted = ScriptedWorker(self.coordinator.channel, worker.name, worker.uuid, response.token)
+        self._scripted.append(scripted)
+        return scripted
+
+    async def connect_worker(self, name: str = "", **fields: Any) -> ScriptedWorker:
+        """Register an independent worker and attach it."""
+        scripted = await self.register_worker(name, **fields)
+        await scripted.attach()
+        return scripted
+
+    async def worker(self, worker: ScriptedWorker) -> worker_pb2.Worker:
+        """Read an independent worker."""
+        request = worker_service_pb2.GetWorkerRequest(uuid=worker.uuid)
+        return (await self.workers.GetWorker(request, metadata=self.metadata)).worker
+
+    async def worker_when(
+        self, worker: ScriptedWorker, holds: Callable[[worker_pb2.Worker], object]
+    ) -> worker_pb2.Worker:
+        """The independent worker as soon as a condition holds."""
+        return await eventually(lambda: self.worker(worker), holds)
 
     async def suite_when(self, uuid: str, holds: Callable[[suite_pb2.TaskSuite], object]) -> suite_pb2.TaskSuite:
         """The suite as soon as a condition holds."""

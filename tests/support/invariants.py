@@ -30,8 +30,13 @@ _CONTRADICTIONS = {
         WHERE task_suite_id IS NOT NULL AND task_suite_id NOT IN (SELECT id FROM task_suites)""",
     "a held task is held by an assignment of its suite that lasts": """
         SELECT t.id, t.state, t.assignment_id, a.state AS assignment_state
-        FROM active_tasks t LEFT JOIN assignments a ON a.id = t.assignment_id AND a.task_suite_id = t.task_suite_id
+        FROM active_tasks t LEFT JOIN assignments a
+            ON a.id = t.assignment_id AND a.task_suite_id IS NOT DISTINCT FROM t.task_suite_id
         WHERE t.assignment_id IS NOT NULL AND (a.state IS NULL OR a.state = 'Ended')""",
+    "a worker that is there holds an assignment, and one that is not holds none": """
+        SELECT w.id, w.name, w.state, a.id AS assignment_id FROM independent_workers w
+        LEFT JOIN assignments a ON a.worker_id = w.id AND a.state <> 'Ended'
+        WHERE (a.id IS NOT NULL) <> (w.state <> 'Offline')""",
     "a cancelled suite has no task that waits": """
         SELECT s.id, t.id FROM task_suites s JOIN active_tasks t ON t.task_suite_id = s.id
         WHERE s.state = 'Cancelled' AND t.state = 'Ready'""",

@@ -17,6 +17,7 @@ from mitosis_client.aio.client import AsyncClient
 from mitosis_client.aio.managers import Registration
 from mitosis_client.aio.transport import RetryPolicy, Tls
 from mitosis_client.aio.users import Login
+from mitosis_client.aio.workers import WorkerRegistration
 from mitosis_client.connection import Connection, find_connection
 from mitosis_client.errors import (
     AlreadyExists,
@@ -71,6 +72,7 @@ from mitosis_client.models import (
 )
 from mitosis_client.specs import HookSpec, NewTask, SuiteChanges, SuiteSpec, TaskSpecFields, WorkerScheduleSpec
 from mitosis_client.sync import Client
+from mitosis_client.worker_models import Worker, WorkerState
 
 __all__ = [
     "AlreadyExists",
@@ -128,9 +130,12 @@ __all__ = [
     "Unavailable",
     "User",
     "UserMembership",
+    "Worker",
+    "WorkerRegistration",
     "WorkerSchedulePlan",
     "WorkerScheduleSpec",
     "WorkerScheduleStrategy",
+    "WorkerState",
     "WrongState",
     "WrongTokenKind",
     "find_connection",

@@ -288,6 +288,8 @@ class TaskFailure(Model):
     manager_name: str = ""
     error: str = ""
     failed_at: datetime | None = None
+    worker_uuid: str = ""
+    worker_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,10 @@ class TaskSpecFields(TypedDict, total=False):
 
 
 class NewTask(TaskSpecFields, total=False):
-    """A task to submit: the fields of its spec, and its priority within the suite."""
+    """A task to submit: the fields of its spec, its priority, and for a task of no suite the tags of its worker."""
 
     priority: int
+    tags: Sequence[str]
 
 
 class SuiteChanges(TypedDict, total=False):

@@ -149,6 +149,11 @@ class Client:
     list_managers = _iterating(AsyncClient.list_managers)
     shutdown_manager = _blocking(AsyncClient.shutdown_manager)
 
+    register_worker = _blocking(AsyncClient.register_worker)
+    get_worker = _blocking(AsyncClient.get_worker)
+    list_workers = _iterating(AsyncClient.list_workers)
+    shutdown_worker = _blocking(AsyncClient.shutdown_worker)
+
     login = _blocking(AsyncClient.login)
     whoami = _blocking(AsyncClient.whoami)
     change_password = _blocking(AsyncClient.change_password)

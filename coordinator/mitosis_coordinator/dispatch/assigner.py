@@ -79,7 +79,7 @@ class Assigner:
         if not idle:
             return
         for held in await self._assignments.unheard_of(idle):
-            session = self._registry.of_manager(held.manager_id)
+            session = self._registry.of(held.manager_id)
             if session is None or session.is_idle():
                 log.warning("assignment_unheard", assignment_id=held.id)
                 await self._assignments.withdraw(held.manager_id, held.id)
@@ -92,7 +92,7 @@ class Assigner:
             if assignment is None:
                 continue
             # The manager may have come back with a new session meanwhile, which may be the one it was given to.
-            current = self._registry.of_manager(session.manager.manager_id)
+            current = self._registry.of(session.manager.manager_id)
             if current is not None and current.is_idle() and current.epoch == assignment.session_epoch:
                 current.take(assignment)
                 await self._assignments.delivered(assignment, current.manager.manager_id)

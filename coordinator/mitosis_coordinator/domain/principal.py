@@ -44,4 +44,13 @@ class ManagerPrincipal:
     token_expires_at: datetime | None = None
 
 
-Principal = UserPrincipal | ManagerPrincipal
+@dataclass(frozen=True, slots=True)
+class WorkerPrincipal:
+    """An independent worker that came with its own token, which ends at `token_expires_at`."""
+
+    worker_id: UUID
+    name: str
+    token_expires_at: datetime | None = None
+
+
+Principal = UserPrincipal | ManagerPrincipal | WorkerPrincipal

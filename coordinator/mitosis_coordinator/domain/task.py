@@ -100,13 +100,15 @@ class Retries:
 class NewTask:
     """A task to store. `spec` is a serialized `mitosis.v1.TaskSpec`, kept as it came.
 
-    `says_nothing` means that it names neither an executor nor a payload that a default could run.
+    `says_nothing` means that it names neither an executor nor a payload that a default could run. `tags` are for tasks
+    of no suite: a worker must have all of them.
     """
 
     spec: bytes
     priority: int
     retries: Retries
     says_nothing: bool
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class TaskFailure:
     attempt: int
     manager_id: UUID | None
     manager_name: str
+    worker_id: UUID | None
+    worker_name: str
     error: str
     failed_at: datetime
 
@@ -145,8 +149,11 @@ class Task:
     priority: int
     spec: bytes
     created_by: str
+    tags: tuple[str, ...]
     manager_id: UUID | None
     manager_name: str
+    worker_id: UUID | None
+    worker_name: str
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -6,14 +6,14 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
 
 import structlog
 
 from mitosis_coordinator.domain.errors import StorageUnavailable
-from mitosis_coordinator.services.assignments import AssignmentService, Liveness
 from mitosis_coordinator.services.completion import Completion
 from mitosis_coordinator.services.retries import RetryService
-from mitosis_coordinator.sessions.registry import SessionRegistry
 from mitosis_coordinator.sessions.signals import SignalHub
 
 log = structlog.get_logger(__name__)
@@ -59,26 +59,50 @@ class Deadlines:
             timeout = max(_MIN_PAUSE_SECONDS, min([sweep, *known]))
 
 
-class Reaper:
-    """Writes that connected managers live, and takes work back from those that stayed away too long."""
+Beat = TypeVar("Beat")
+
+
+class Lives(Protocol[Beat]):
+    """Where the liveness of one kind of holder is written."""
+
+    async def write(self, beats: list[tuple[UUID, int, Beat]]) -> None:
+        """Write the liveness of holders, each with the epoch of its session."""
+
+    async def silent(self, timeout_seconds: float) -> list[UUID]:
+        """Holders that stayed away longer than the timeout."""
+
+    async def lost(self, holder_id: UUID, timeout_seconds: float) -> bool:
+        """Take everything back from a holder that stayed away longer than the timeout; whether it did."""
+
+
+class Connected(Protocol[Beat]):
+    """The holders of one kind that are connected."""
+
+    def beats(self, heard_after: float) -> list[tuple[UUID, int, Beat]]:
+        """What to write of the holders that were heard of since a time on the monotonic clock."""
+
+    def dismiss(self, holder_id: UUID) -> None:
+        """End the session of a holder that was given up; one that is there after all attaches anew."""
+
+
+class Reaper(Generic[Beat]):
+    """Writes that connected holders live, and takes work back from those that stayed away too long."""
 
     def __init__(
         self,
-        assignments: AssignmentService,
-        liveness: Liveness,
-        registry: SessionRegistry,
+        lives: Lives[Beat],
+        connected: Connected[Beat],
         *,
         interval_seconds: float,
         timeout_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._assignments = assignments
-        self._liveness = liveness
-        self._registry = registry
+        self._lives = lives
+        self._connected = connected
         self._interval_seconds = interval_seconds
         self._timeout_seconds = timeout_seconds
         self._monotonic = monotonic
-        # Managers were not heard of while the coordinator or the database was away: that is not their fault, and each
+        # Holders were not heard of while the coordinator or the database was away: that is not their fault, and each
         # has the whole timeout to come back.
         self._armed_at = monotonic() + timeout_seconds
 
@@ -95,15 +119,12 @@ class Reaper:
     async def round(self) -> None:
         """Write and reap once."""
         now = self._monotonic()
-        await self._liveness.write(self._registry.beats(now - self._timeout_seconds))
+        await self._lives.write(self._connected.beats(now - self._timeout_seconds))
         if now < self._armed_at:
             return
-        for manager_id in await self._liveness.silent(self._timeout_seconds):
-            if await self._assignments.lost(manager_id, self._timeout_seconds):
-                session = self._registry.of_manager(manager_id)
-                if session is not None:
-                    # A manager that is there after all attaches anew and is told what it lost.
-                    session.close()
+        for holder_id in await self._lives.silent(self._timeout_seconds):
+            if await self._lives.lost(holder_id, self._timeout_seconds):
+                self._connected.dismiss(holder_id)
 
 
 async def repeatedly(work: Callable[[], Awaitable[None]], seconds: float, name: str) -> None:

@@ -27,6 +27,7 @@ class Right(StrEnum):
     GROUP_ADMIN = "Admin"
     ADMINISTRATOR = "administrator"
     MANAGER = "the manager's token"
+    WORKER = "the worker's token"
 
     @property
     def token(self) -> TokenKind | None:
@@ -36,6 +37,8 @@ class Right(StrEnum):
                 return None
             case Right.MANAGER:
                 return TokenKind.MANAGER
+            case Right.WORKER:
+                return TokenKind.WORKER
             case _:
                 return TokenKind.USER
 
@@ -64,6 +67,12 @@ RIGHTS: Final[dict[str, Right]] = {
     "mitosis.v1.ManagerService/GetManager": Right.VIEWER,
     "mitosis.v1.ManagerService/ShutdownManager": Right.GROUP_ADMIN,
     "mitosis.v1.ManagerService/Connect": Right.MANAGER,
+    "mitosis.v1.WorkerService/RegisterWorker": Right.GROUP_ADMIN,
+    "mitosis.v1.WorkerService/RefreshWorkerToken": Right.WORKER,
+    "mitosis.v1.WorkerService/ListWorkers": Right.USER,
+    "mitosis.v1.WorkerService/GetWorker": Right.VIEWER,
+    "mitosis.v1.WorkerService/ShutdownWorker": Right.GROUP_ADMIN,
+    "mitosis.v1.WorkerService/ConnectWorker": Right.WORKER,
     "mitosis.v1.AuthService/Login": Right.NOTHING,
     "mitosis.v1.AuthService/GetCurrentUser": Right.USER,
     "mitosis.v1.AuthService/ChangePassword": Right.USER,

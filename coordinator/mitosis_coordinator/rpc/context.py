@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 
-from mitosis_coordinator.domain.principal import ManagerPrincipal, Principal, UserPrincipal
+from mitosis_coordinator.domain.principal import ManagerPrincipal, Principal, UserPrincipal, WorkerPrincipal
 
 _principal: ContextVar[Principal] = ContextVar("principal")
 _renew: ContextVar[Callable[[], Awaitable[Principal]]] = ContextVar("renew")
@@ -33,6 +33,13 @@ def current_manager() -> ManagerPrincipal:
     """The manager that makes the call, for RPCs that `rpc.access` opens to managers alone."""
     principal = _principal.get()
     assert isinstance(principal, ManagerPrincipal), "rpc.access let another kind of token through"
+    return principal
+
+
+def current_worker() -> WorkerPrincipal:
+    """The worker that makes the call, for RPCs that `rpc.access` opens to workers alone."""
+    principal = _principal.get()
+    assert isinstance(principal, WorkerPrincipal), "rpc.access let another kind of token through"
     return principal
 
 

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from mitosis.v1 import hook_pb2, manager_pb2, suite_pb2, task_pb2
+from mitosis.v1 import hook_pb2, manager_pb2, suite_pb2, task_pb2, worker_pb2
 from mitosis_coordinator.domain.hook import HookRun, HookSpec
 from mitosis_coordinator.domain.manager import Manager
 from mitosis_coordinator.domain.plan import WorkerPlan
 from mitosis_coordinator.domain.suite import EligibleManager, Suite
 from mitosis_coordinator.domain.task import Task, TaskFailure, TaskResult
+from mitosis_coordinator.domain.worker import Worker
 from mitosis_coordinator.rpc import enums
 
 
@@ -140,6 +141,9 @@ def task_message(task: Task) -> task_pb2.Task:
         retry_at=optional_timestamp(task.retry_at),
         result=result_message(task.result) if task.result else None,
         failures=[failure_message(failure) for failure in task.failures],
+        tags=task.tags,
+        worker_uuid=text(task.worker_id),
+        worker_name=task.worker_name,
     )
 
 
@@ -163,6 +167,8 @@ def failure_message(failure: TaskFailure) -> task_pb2.TaskFailure:
         manager_name=failure.manager_name,
         error=failure.error,
         failed_at=optional_timestamp(failure.failed_at),
+        worker_uuid=text(failure.worker_id),
+        worker_name=failure.worker_name,
     )
 
 
@@ -198,4 +204,22 @@ def manager_message(manager: Manager) -> manager_pb2.NodeManager:
         version=manager.version,
         hostname=manager.hostname,
         reason=manager.reason,
+    )
+
+
+def worker_message(worker: Worker) -> worker_pb2.Worker:
+    """An independent worker."""
+    return worker_pb2.Worker(
+        uuid=str(worker.id),
+        name=worker.name,
+        state=enums.WORKER_STATE.number(worker.pulse.state),
+        tags=worker.tags,
+        group_names=[group.name for group in worker.groups],
+        tasks_completed=worker.pulse.tasks_completed,
+        tasks_failed=worker.pulse.tasks_failed,
+        created_by=worker.created_by,
+        created_at=optional_timestamp(worker.created_at),
+        last_heartbeat=optional_timestamp(worker.last_heartbeat_at),
+        version=worker.version,
+        hostname=worker.hostname,
     )

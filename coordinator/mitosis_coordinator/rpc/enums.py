@@ -8,13 +8,14 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.descriptor import EnumDescriptor
 
-from mitosis.v1 import hook_pb2, manager_pb2, manager_stream_pb2, suite_pb2, task_pb2
+from mitosis.v1 import hook_pb2, manager_pb2, manager_stream_pb2, suite_pb2, task_pb2, worker_pb2
 from mitosis_coordinator.domain.hook import HookResult, HookType
 from mitosis_coordinator.domain.manager import ManagerRole, ManagerState
 from mitosis_coordinator.domain.plan import CpuBinding, Strategy
 from mitosis_coordinator.domain.rules import Rules
 from mitosis_coordinator.domain.suite import Selection, SuiteState
 from mitosis_coordinator.domain.task import FailureKind, Outcome, TaskState
+from mitosis_coordinator.domain.worker import WorkerState
 from mitosis_coordinator.services.assignments import FinishReason
 from mitosis_coordinator.services.attachment import Verdict
 
@@ -62,6 +63,7 @@ TASK_STATE = WireEnum(TaskState, task_pb2.TaskState.DESCRIPTOR, "TASK_STATE")
 FAILURE_KIND = WireEnum(FailureKind, task_pb2.FailureKind.DESCRIPTOR, "FAILURE_KIND")
 MANAGER_STATE = WireEnum(ManagerState, manager_pb2.NodeManagerState.DESCRIPTOR, "NODE_MANAGER_STATE")
 MANAGER_ROLE = WireEnum(ManagerRole, manager_pb2.ManagerRole.DESCRIPTOR, "MANAGER_ROLE")
+WORKER_STATE = WireEnum(WorkerState, worker_pb2.WorkerState.DESCRIPTOR, "WORKER_STATE")
 HOOK_TYPE = WireEnum(HookType, hook_pb2.HookType.DESCRIPTOR, "HOOK_TYPE")
 HOOK_RESULT = WireEnum(HookResult, hook_pb2.HookResult.DESCRIPTOR, "HOOK_RESULT")
 OUTCOME = WireEnum(Outcome, manager_stream_pb2.TaskOutcome.DESCRIPTOR, "TASK_OUTCOME")

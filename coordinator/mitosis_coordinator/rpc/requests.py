@@ -9,7 +9,15 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from mitosis.v1 import hook_pb2, manager_pb2, manager_service_pb2, suite_pb2, suite_service_pb2, task_pb2
+from mitosis.v1 import (
+    hook_pb2,
+    manager_pb2,
+    manager_service_pb2,
+    suite_pb2,
+    suite_service_pb2,
+    task_pb2,
+    worker_service_pb2,
+)
 from mitosis.v1 import task_service_pb2 as task_service
 from mitosis_coordinator.domain.errors import LimitExceeded
 from mitosis_coordinator.domain.hook import HookSpec
@@ -20,12 +28,14 @@ from mitosis_coordinator.domain.suite import SuiteSpec
 from mitosis_coordinator.domain.task import NewTask, Retries
 from mitosis_coordinator.rpc import enums
 from mitosis_coordinator.services.managers import NewManager
+from mitosis_coordinator.services.workers import NewWorker
 
 MAX_HOOK_SECONDS = 86_400
 MAX_TASK_SECONDS = 604_800
 MAX_BACKOFF_SECONDS = 86_400
 MAX_MANAGERS_PER_CALL = 1000
 MAX_GROUPS_PER_MANAGER = 100
+MAX_GROUPS_PER_WORKER = 100
 
 Value = TypeVar("Value")
 
@@ -138,7 +148,7 @@ def new_task(request: task_service.SubmitTaskRequest, limits: Limits) -> NewTask
     """
     rules = Rules()
     rules.request_id(request.request_id)
-    task = _new_task(rules, "", request, limits)
+    task = _new_task(rules, "", request, limits, in_suite=bool(request.suite_uuid))
     rules.raise_if_broken()
     return task
 
@@ -156,7 +166,11 @@ def new_tasks(request: task_service.SubmitTasksRequest, limits: Limits) -> list[
         rules.tell("tasks", "none", f"1 to {limits.max_batch_tasks} tasks")
     if len(request.tasks) > limits.max_batch_tasks:
         raise LimitExceeded("tasks of one request", str(len(request.tasks)), str(limits.max_batch_tasks))
-    tasks = [_new_task(rules, f"tasks[{index}].", task, limits) for index, task in enumerate(request.tasks)]
+    in_suite = bool(request.suite_uuid)
+    tasks = [
+        _new_task(rules, f"tasks[{index}].", task, limits, in_suite=in_suite)
+        for index, task in enumerate(request.tasks)
+    ]
     rules.raise_if_broken()
     size = sum(len(task.spec) for task in tasks)
     if size > limits.max_batch_bytes:
@@ -190,21 +204,49 @@ def new_manager(request: manager_service_pb2.RegisterManagerRequest) -> NewManag
     return new
 
 
+def new_worker(request: worker_service_pb2.RegisterWorkerRequest) -> NewWorker:
+    """What a user says of an independent worker.
+
+    Raises:
+        InvalidField: Something is wrong with it.
+    """
+    rules = Rules()
+    rules.request_id(request.request_id)
+    count = len(request.group_names)
+    if not 1 <= count <= MAX_GROUPS_PER_WORKER:
+        rules.tell("group_names", f"{count} of them", f"1 to {MAX_GROUPS_PER_WORKER}")
+    new = NewWorker(
+        name=rules.name("name", request.name),
+        tags=rules.tags("tags", request.tags),
+        group_names=tuple(rules.name(f"group_names[{index}]", name) for index, name in enumerate(request.group_names)),
+    )
+    rules.raise_if_broken()
+    return new
+
+
 def _membership(rules: Rules, field: str, membership: manager_pb2.GroupMembership) -> tuple[str, ManagerRole]:
     role = enums.MANAGER_ROLE.accept(rules, f"{field}.role", membership.role) or ManagerRole.WORKER
     return rules.name(f"{field}.group_name", membership.group_name), role
 
 
 def _new_task(
-    rules: Rules, prefix: str, task: task_service.NewTask | task_service.SubmitTaskRequest, limits: Limits
+    rules: Rules,
+    prefix: str,
+    task: task_service.NewTask | task_service.SubmitTaskRequest,
+    limits: Limits,
+    *,
+    in_suite: bool,
 ) -> NewTask:
     spec = task.task_spec
+    if task.tags and in_suite:
+        rules.tell(f"{prefix}tags", ", ".join(task.tags)[:80], "nothing for a task of a suite, which has tags itself")
     runs = _task_spec(rules, f"{prefix}task_spec", spec, limits)
     return NewTask(
         spec=spec.SerializeToString(),
         priority=rules.integer(f"{prefix}priority", task.priority, -MAX_PRIORITY, MAX_PRIORITY),
         retries=_retries(spec),
         says_nothing=not runs and not spec.HasField("payload"),
+        tags=rules.tags(f"{prefix}tags", task.tags) if task.tags and not in_suite else (),
     )
 
 

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import assert_never
 
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from mitosis.v1 import manager_pb2, task_pb2
+from mitosis.v1 import manager_pb2
 from mitosis.v1 import manager_stream_pb2 as pb
-from mitosis_coordinator.domain.errors import InvalidField
 from mitosis_coordinator.domain.hook import HookResult, HookType
 from mitosis_coordinator.domain.manager import ManagerMetrics, ManagerState
 from mitosis_coordinator.domain.plan import MAX_WORKERS
 from mitosis_coordinator.domain.rules import Rules
-from mitosis_coordinator.domain.task import AttemptRef, Outcome, Report, TaskResult
 from mitosis_coordinator.rpc import enums
 from mitosis_coordinator.rpc.convert import hook_message, optional_timestamp, plan_message, task_spec
+from mitosis_coordinator.rpc.task_codec import (
+    attempts,
+    cancel_tasks,
+    duration,
+    goodbye,
+    moment,
+    refs,
+    reports_acked,
+    shutdown,
+    storable,
+    task_batch,
+    task_credit,
+    task_reports,
+    task_return,
+    tasks_started,
+)
 from mitosis_coordinator.services.assignments import FinishReason
 from mitosis_coordinator.sessions import messages as msg
 from mitosis_coordinator.storage.managers import HookReport, Introduction
-
-_MAX_REPORTS = 1024
 
 
 async def decoded(requests: AsyncIterable[pb.ConnectRequest]) -> AsyncIterator[msg.Incoming]:
@@ -42,25 +51,15 @@ def encoded(message: msg.Outgoing) -> pb.ConnectResponse:
     """Encode one message."""
     match message:
         case msg.TaskBatch():
-            return pb.ConnectResponse(
-                task_batch=pb.TaskBatch(
-                    assignment_id=message.assignment_id,
-                    tasks=[
-                        pb.AssignedTask(task_uuid=task.task_id, attempt=task.attempt, task_spec=task.spec)
-                        for task in message.tasks
-                    ],
-                )
-            )
+            return pb.ConnectResponse(task_batch=task_batch(message))
         case msg.ReportsAcked():
-            acked = pb.ReportsAcked(sequence=message.sequence, stale=_refs(message.stale))
-            return pb.ConnectResponse(reports_acked=acked)
+            return pb.ConnectResponse(reports_acked=reports_acked(message))
         case msg.Attached():
             return pb.ConnectResponse(attached=_attached(message))
         case msg.SuiteAssigned():
             return pb.ConnectResponse(suite_assigned=_suite_assigned(message))
         case msg.CancelTasks():
-            cancel = pb.CancelTasks(assignment_id=message.assignment_id, tasks=_refs(message.refs))
-            return pb.ConnectResponse(cancel_tasks=cancel)
+            return pb.ConnectResponse(cancel_tasks=cancel_tasks(message))
         case msg.CancelSuite():
             return pb.ConnectResponse(
                 cancel_suite=pb.CancelSuite(
@@ -75,7 +74,7 @@ def encoded(message: msg.Outgoing) -> pb.ConnectResponse:
             update = pb.ConfigUpdate(assignment_id=message.assignment_id, worker_count=message.worker_count)
             return pb.ConnectResponse(config_update=update)
         case msg.Shutdown():
-            return pb.ConnectResponse(shutdown=pb.Shutdown(graceful=message.graceful, reason=message.reason))
+            return pb.ConnectResponse(shutdown=shutdown(message))
         case _:
             assert_never(message)
 
@@ -94,18 +93,15 @@ def manager_metrics(message: manager_pb2.ManagerMetrics) -> ManagerMetrics:
 
 
 def _attached(message: msg.Attached) -> pb.Attached:
-    interval, timeout = Duration(), Duration()
-    interval.FromTimedelta(message.heartbeat_interval)
-    timeout.FromTimedelta(message.heartbeat_timeout)
     return pb.Attached(
         session_epoch=message.epoch,
         verdict=enums.VERDICT.number(message.verdict),
         manager_uuid=str(message.manager_id),
         manager_name=message.manager_name,
-        heartbeat_interval=interval,
-        heartbeat_timeout=timeout,
+        heartbeat_interval=duration(message.heartbeat_interval),
+        heartbeat_timeout=duration(message.heartbeat_timeout),
         server_time=optional_timestamp(datetime.now(UTC)),
-        revoked_tasks=_refs(message.revoked),
+        revoked_tasks=refs(message.revoked),
         token_expires_at=optional_timestamp(message.token_expires_at),
     )
 
@@ -125,10 +121,6 @@ def _suite_assigned(message: msg.SuiteAssigned) -> pb.SuiteAssigned:
     )
 
 
-def _refs(refs: Iterable[AttemptRef]) -> list[pb.TaskAttempt]:
-    return [pb.TaskAttempt(task_uuid=ref.task_id, attempt=ref.attempt) for ref in refs]
-
-
 def _attach(request: pb.ConnectRequest) -> msg.Attach:
     message = request.attach
     rules = Rules()
@@ -139,7 +131,7 @@ def _attach(request: pb.ConnectRequest) -> msg.Attach:
         version=rules.text("attach.version", message.version, 255),
         hostname=rules.text("attach.hostname", message.hostname, 255),
     )
-    held = frozenset(_attempts(rules, "attach.held_tasks", message.held_tasks))
+    held = frozenset(attempts(rules, "attach.held_tasks", message.held_tasks))
     state = enums.MANAGER_STATE.member(message.state) or ManagerState.IDLE
     rules.raise_if_broken()
     return msg.Attach(introduction, state, message.assignment_id, held)
@@ -147,67 +139,7 @@ def _attach(request: pb.ConnectRequest) -> msg.Attach:
 
 def _heartbeat(request: pb.ConnectRequest) -> msg.Heartbeat:
     message = request.heartbeat
-    return msg.Heartbeat(manager_metrics(message.metrics), _moment(message, "sent_at"))
-
-
-def _task_credit(request: pb.ConnectRequest) -> msg.TaskCredit:
-    return msg.TaskCredit(request.task_credit.assignment_id, request.task_credit.granted_total)
-
-
-def _task_reports(request: pb.ConnectRequest) -> msg.TaskReports:
-    message = request.task_reports
-    if len(message.reports) > _MAX_REPORTS:
-        accepts = f"at most {_MAX_REPORTS}"
-        raise InvalidField.one("task_reports.reports", f"{len(message.reports)} of them", accepts)
-    rules = Rules()
-    reports = tuple(_report(rules, f"task_reports.reports[{index}]", one) for index, one in enumerate(message.reports))
-    rules.raise_if_broken()
-    return msg.TaskReports(message.sequence, reports)
-
-
-def _report(rules: Rules, field: str, report: pb.TaskReport) -> Report:
-    rules.uuid(f"{field}.task_uuid", report.task_uuid)
-    return Report(
-        task_id=report.task_uuid,
-        attempt=report.attempt,
-        assignment_id=report.assignment_id,
-        outcome=enums.OUTCOME.member(report.outcome) or Outcome.FAILED,
-        result=_result(report.result),
-        started_at=_moment(report, "started_at"),
-        finished_at=_moment(report, "finished_at"),
-        worker_deaths=tuple(_storable(death) for death in report.worker_deaths),
-    )
-
-
-def _result(result: task_pb2.TaskResult) -> TaskResult:
-    return TaskResult(
-        exit_code=result.exit_code if result.HasField("exit_code") else None,
-        error=_storable(result.error),
-        stdout_tail=_storable(result.stdout_tail),
-        stderr_tail=_storable(result.stderr_tail),
-        return_value=_storable(result.return_value) if result.HasField("return_value") else None,
-    )
-
-
-def _tasks_started(request: pb.ConnectRequest) -> msg.TasksStarted:
-    message = request.tasks_started
-    rules = Rules()
-    starts = tuple(
-        (AttemptRef(start.task_uuid, start.attempt), _datetime(start.started_at) or datetime.now(UTC))
-        for start in message.starts
-    )
-    for index, (ref, _) in enumerate(starts):
-        rules.uuid(f"tasks_started.starts[{index}].task_uuid", ref.task_id)
-    rules.raise_if_broken()
-    return msg.TasksStarted(message.assignment_id, starts)
-
-
-def _task_return(request: pb.ConnectRequest) -> msg.TaskReturn:
-    message = request.task_return
-    rules = Rules()
-    refs = tuple(_attempts(rules, "task_return.tasks", message.tasks))
-    rules.raise_if_broken()
-    return msg.TaskReturn(message.assignment_id, refs)
+    return msg.Heartbeat(manager_metrics(message.metrics), moment(message, "sent_at"))
 
 
 def _hook_report(request: pb.ConnectRequest) -> HookReport:
@@ -217,9 +149,9 @@ def _hook_report(request: pb.ConnectRequest) -> HookReport:
         hook_type=enums.HOOK_TYPE.member(message.hook_type) or HookType.PREPARATION,
         result=enums.HOOK_RESULT.member(message.result) or HookResult.FAILURE,
         exit_code=message.exit_code if message.HasField("exit_code") else None,
-        error=_storable(message.error),
-        output_tail=_storable(message.output_tail),
-        started_at=_moment(message, "started_at") or datetime.now(UTC),
+        error=storable(message.error),
+        output_tail=storable(message.output_tail),
+        started_at=moment(message, "started_at") or datetime.now(UTC),
         duration_seconds=message.duration_seconds,
     )
 
@@ -241,46 +173,16 @@ def _suite_finished(request: pb.ConnectRequest) -> msg.SuiteFinished:
     return msg.SuiteFinished(message.assignment_id, reason)
 
 
-def _goodbye(request: pb.ConnectRequest) -> msg.Goodbye:
-    return msg.Goodbye(request.goodbye.reason)
-
-
 _DECODERS: dict[str, Callable[[pb.ConnectRequest], msg.Incoming]] = {
     "attach": _attach,
     "heartbeat": _heartbeat,
-    "task_credit": _task_credit,
-    "task_reports": _task_reports,
-    "tasks_started": _tasks_started,
-    "task_return": _task_return,
+    "task_credit": task_credit,
+    "task_reports": task_reports,
+    "tasks_started": tasks_started,
+    "task_return": task_return,
     "hook_report": _hook_report,
     "worker_failure": _worker_failure,
     "state_changed": _state_changed,
     "suite_finished": _suite_finished,
-    "goodbye": _goodbye,
+    "goodbye": goodbye,
 }
-
-
-def _attempts(rules: Rules, field: str, attempts: Iterable[pb.TaskAttempt]) -> list[AttemptRef]:
-    refs = [AttemptRef(attempt.task_uuid, attempt.attempt) for attempt in attempts]
-    for index, ref in enumerate(refs):
-        rules.uuid(f"{field}[{index}].task_uuid", ref.task_id)
-    return refs
-
-
-def _moment(message: pb.Heartbeat | pb.TaskReport | pb.HookReport, field: str) -> datetime | None:
-    if not message.HasField(field):
-        return None
-    return _datetime(getattr(message, field))
-
-
-def _datetime(timestamp: Timestamp) -> datetime | None:
-    """A moment; None for one that no calendar has: a manager's broken clock must not cost a result."""
-    try:
-        return timestamp.ToDatetime(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _storable(text: str) -> str:
-    """Text without NUL, which PostgreSQL cannot hold."""
-    return text.replace("\x00", "�") if "\x00" in text else text

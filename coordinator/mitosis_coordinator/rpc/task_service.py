@@ -16,7 +16,7 @@ from mitosis_coordinator.rpc.requests import Limits
 from mitosis_coordinator.rpc.suite_service import page_start
 from mitosis_coordinator.services import paging
 from mitosis_coordinator.services.tasks import TaskService
-from mitosis_coordinator.storage.tasks import TaskFilter
+from mitosis_coordinator.storage.task_reads import TaskFilter
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

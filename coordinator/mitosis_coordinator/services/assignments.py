@@ -273,10 +273,11 @@ class AssignmentService:
 
 
 class Liveness:
-    """Writes that managers live, many at once."""
+    """Writes that managers live, many at once, and takes back what the silent ones hold."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, assignments: AssignmentService) -> None:
         self._database = database
+        self._assignments = assignments
 
     async def write(self, beats: list[tuple[UUID, int, ManagerMetrics]]) -> None:
         """Write the liveness of managers, each with the epoch of its session."""
@@ -288,6 +289,10 @@ class Liveness:
         """Managers that stayed away longer than the timeout."""
         async with self._database.connection() as connection:
             return await managers.silent(connection, timeout_seconds)
+
+    async def lost(self, holder_id: UUID, timeout_seconds: float) -> bool:
+        """Take everything back from a manager that stayed away longer than the timeout; whether it did."""
+        return await self._assignments.lost(holder_id, timeout_seconds)
 
 
 _EVENTS = {

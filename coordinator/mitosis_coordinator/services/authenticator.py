@@ -10,7 +10,7 @@ from typing import Protocol
 from uuid import UUID
 
 from mitosis_coordinator.domain.errors import InvalidToken, WrongTokenKind
-from mitosis_coordinator.domain.principal import ManagerPrincipal, Principal, UserPrincipal
+from mitosis_coordinator.domain.principal import ManagerPrincipal, Principal, UserPrincipal, WorkerPrincipal
 from mitosis_coordinator.services.tokens import Claims, TokenAuthority, TokenKind
 from mitosis_coordinator.storage import users
 from mitosis_coordinator.storage.pool import Database
@@ -28,6 +28,18 @@ class ResolveManager(Protocol):
 
         Raises:
             InvalidToken: there is no such manager, or its row names another token.
+        """
+        ...
+
+
+class ResolveWorker(Protocol):
+    """Finds the independent worker behind a genuine token."""
+
+    async def __call__(self, worker_id: UUID, token_id: UUID) -> WorkerPrincipal:
+        """Return the worker.
+
+        Raises:
+            InvalidToken: there is no such worker, or its row names another token.
         """
         ...
 
@@ -50,6 +62,7 @@ class Authenticator:
         database: Database,
         authority: TokenAuthority,
         resolve_manager: ResolveManager,
+        resolve_worker: ResolveWorker,
         *,
         ttl_seconds: float = CACHE_TTL_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
@@ -57,6 +70,7 @@ class Authenticator:
         self._database = database
         self._authority = authority
         self._resolve_manager = resolve_manager
+        self._resolve_worker = resolve_worker
         self._ttl_seconds = ttl_seconds
         self._monotonic = monotonic
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -77,7 +91,7 @@ class Authenticator:
         return known.principal
 
     def forget(self, subject: UUID) -> None:
-        """Drop what is remembered about a user or a manager, after a change."""
+        """Drop what is remembered about a user, a manager or a worker, after a change."""
         self._forgettings += 1
         for token in [token for token, known in self._known.items() if known.claims.subject == subject]:
             del self._known[token]
@@ -94,9 +108,12 @@ class Authenticator:
         principal: Principal
         if claims.kind is TokenKind.USER:
             principal = await self._resolve_user(claims)
-        else:
+        elif claims.kind is TokenKind.MANAGER:
             manager = await self._resolve_manager(claims.subject, claims.token_id)
             principal = replace(manager, token_expires_at=claims.expires_at)
+        else:
+            worker = await self._resolve_worker(claims.subject, claims.token_id)
+            principal = replace(worker, token_expires_at=claims.expires_at)
         lifetime = (claims.expires_at - self._authority.now()).total_seconds()
         known = _Known(principal, claims, self._monotonic() + min(self._ttl_seconds, lifetime))
         # What was read before a change was announced must not be remembered after it.

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from mitosis_coordinator.domain.manager import ManagerMetrics
 from mitosis_coordinator.domain.task import AttemptRef
+from mitosis_coordinator.domain.worker import WorkerPulse
 
 
 class Signals(Protocol):
@@ -18,6 +19,9 @@ class Signals(Protocol):
 
     def tasks_ready(self, suite_id: UUID) -> None:
         """A suite has tasks to hand out, or is open for managers in a way that it was not before."""
+
+    def independent_tasks_ready(self, group_id: UUID) -> None:
+        """A group has tasks of no suite to hand out."""
 
     def manager_changed(self, manager_id: UUID) -> None:
         """A manager may take a suite that it could not take before."""
@@ -49,3 +53,19 @@ class LiveSessions(Protocol):
 
     def shut_down(self, manager_id: UUID, reason: str, *, graceful: bool) -> bool:
         """Tell a manager to end; False when it is not connected."""
+
+
+class LiveWorkers(Protocol):
+    """The independent workers that are connected. What is said to one that is not is lost, as with managers."""
+
+    def cancel_tasks(self, worker_id: UUID, assignment_id: int, tasks: Sequence[AttemptRef]) -> None:
+        """Tell a worker to stop some tasks."""
+
+    def pulse_of(self, worker_id: UUID) -> WorkerPulse | None:
+        """Where a worker stands now; None when it is not connected here."""
+
+    def disconnect(self, worker_id: UUID) -> None:
+        """End the session of a worker whose token was replaced; it comes back if it has the new one."""
+
+    def shut_down(self, worker_id: UUID, reason: str, *, graceful: bool) -> bool:
+        """Tell a worker to end; False when it is not connected."""

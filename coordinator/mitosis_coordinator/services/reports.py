@@ -1,4 +1,4 @@
-"""What a manager says about tasks: the end of attempts, starts, and what it hands back."""
+"""What a holder says about tasks: the end of attempts, starts, and what it hands back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mitosis_coordinator.domain.suite import SuiteState
 from mitosis_coordinator.domain.task import AttemptRef, FailureKind, Outcome, Report
 from mitosis_coordinator.services.completion import Completion
 from mitosis_coordinator.services.ports import Signals
-from mitosis_coordinator.storage import suites, tasks
+from mitosis_coordinator.storage import suites, tasks, workers
 from mitosis_coordinator.storage.pool import Connection, Database
 
 log = structlog.get_logger(__name__)
@@ -29,17 +29,19 @@ class _Consequences:
     changed: set[UUID]
     quiet: set[UUID]
     ready: set[UUID]
+    # Groups with tasks of no suite that are Ready.
+    ready_groups: set[UUID]
 
 
 class ReportService:
-    """Commits what managers report; every write is fenced by assignment and attempt."""
+    """Commits what managers and workers report; every write is fenced by assignment and attempt."""
 
     def __init__(self, database: Database, signals: Signals, completion: Completion) -> None:
         self._database = database
         self._signals = signals
         self._completion = completion
 
-    async def commit(self, manager_id: UUID, reports: Sequence[Report]) -> list[AttemptRef]:
+    async def commit(self, holder_id: UUID, reports: Sequence[Report]) -> list[AttemptRef]:
         """Record the ends of attempts in one transaction; when this returns they are safe.
 
         Returns:
@@ -49,10 +51,10 @@ class ReportService:
         Raises:
             StorageUnavailable: Nothing was recorded; the same batch may be given again.
         """
-        consequences = _Consequences(set(), set(), set())
+        consequences = _Consequences(set(), set(), set(), set())
         async with self._database.transaction() as connection:
             assignment_ids = {report.assignment_id for report in reports}
-            states = await tasks.lock_suites(connection, manager_id, assignment_ids)
+            states = await tasks.lock_suites(connection, holder_id, assignment_ids)
             mine = [report for report in reports if report.assignment_id in states]
             settled = await self._settle_failures(connection, mine, states, consequences)
             # The death of a worker was dealt with there, or its report came too late.
@@ -75,33 +77,37 @@ class ReportService:
             if report.task_id not in known and report.outcome is not Outcome.CANCELLED
         ]
 
-    async def started(
-        self, manager_id: UUID, assignment_id: int, starts: Sequence[tuple[AttemptRef, datetime]]
-    ) -> None:
+    async def started(self, holder_id: UUID, assignment_id: int, starts: Sequence[tuple[AttemptRef, datetime]]) -> None:
         """Record that attempts have been running for a while."""
         async with self._database.connection() as connection:
-            await tasks.start(connection, manager_id, assignment_id, starts)
-        log.debug("tasks_started", manager_uuid=str(manager_id), count=len(starts))
+            await tasks.start(connection, holder_id, assignment_id, starts)
+        log.debug("tasks_started", holder_uuid=str(holder_id), count=len(starts))
 
-    async def handed_back(self, manager_id: UUID, assignment_id: int, refs: Sequence[AttemptRef]) -> None:
+    async def handed_back(self, holder_id: UUID, assignment_id: int, refs: Sequence[AttemptRef]) -> None:
         """Make attempts that were handed back Ready again, without charge."""
         async with self._database.transaction() as connection:
-            states = await tasks.lock_suites(connection, manager_id, [assignment_id])
+            states = await tasks.lock_suites(connection, holder_id, [assignment_id])
             if assignment_id not in states:
                 return
             count = await tasks.give_back(connection, assignment_id, refs)
             suite_id = await tasks.suite_of_assignment(connection, assignment_id)
-            if states[assignment_id] is SuiteState.CANCELLED:
+            groups: list[UUID] = []
+            if suite_id is None:
+                groups = await workers.group_ids(connection, holder_id)
+            elif states[assignment_id] is SuiteState.CANCELLED:
                 await cancel_ready(connection, suite_id)
-        log.info("tasks_handed_back", manager_uuid=str(manager_id), suite_uuid=str(suite_id), count=count)
-        self._signals.tasks_ready(suite_id)
-        self._signals.suite_changed(suite_id)
+        log.info("tasks_handed_back", holder_uuid=str(holder_id), suite_uuid=str(suite_id or ""), count=count)
+        for group_id in groups:
+            self._signals.independent_tasks_ready(group_id)
+        if suite_id is not None:
+            self._signals.tasks_ready(suite_id)
+            self._signals.suite_changed(suite_id)
 
     async def _settle_failures(
         self,
         connection: Connection,
         reports: Sequence[Report],
-        states: dict[int, SuiteState],
+        states: dict[int, SuiteState | None],
         consequences: _Consequences,
     ) -> set[str]:
         """Deal with the reports that may not be the end of their task; the tasks that are dealt with."""
@@ -124,33 +130,37 @@ class ReportService:
         return settled
 
     async def _wear_out(self, connection: Connection, report: Report, consequences: _Consequences) -> bool:
-        """Decide about a task that killed its workers: another manager, or the end; False when the report is late.
+        """Decide about a task that killed its workers: another holder, or the end; False when the report is late.
 
-        It is Failed when it wore out `max_attempts` holders, and also when no other manager could take it: waiting for
+        It is Failed when it wore out `max_attempts` holders, and also when no other one could take it: waiting for
         one that may never come would be waiting for ever.
         """
         held = await tasks.lock_held(connection, report)
         if held is None:
             return False
         deaths = report.worker_deaths or ("the worker died",)
-        await tasks.record_failures(connection, held, FailureKind.WORKER, held.manager_id, deaths)
+        await tasks.record_failures(connection, held, FailureKind.WORKER, held.holder_id, deaths)
         worn_out = held.worn_out + 1
         cancelled = held.suite_state == SuiteState.CANCELLED
-        if worn_out < held.max_attempts and held.another_manager and not cancelled:
-            await tasks.exclude_manager(connection, held.id, held.manager_id)
-            consequences.ready.add(held.task_suite_id)
+        if worn_out < held.max_attempts and held.another_holder and not cancelled:
+            await tasks.exclude_holder(connection, held.id, held.holder_id)
+            if held.task_suite_id is None:
+                consequences.ready_groups.add(held.group_id)
+            else:
+                consequences.ready.add(held.task_suite_id)
             return True
         why = (
             f"wore out {worn_out} of {held.max_attempts} holders"
             if worn_out >= held.max_attempts or cancelled
-            else "no other manager is there to try it"
+            else f"no other {'worker' if held.task_suite_id is None else 'manager'} is there to try it"
         )
         times = "once" if len(deaths) == 1 else f"{len(deaths)} times"
         error = f"its worker died {times} ({deaths[-1]}); {why}"
         await tasks.fail_held(connection, held.id, replace(report.result, error=error))
-        await suites.count_failed(connection, held.task_suite_id, 1)
-        consequences.changed.add(held.task_suite_id)
-        consequences.quiet.add(held.task_suite_id)
+        if held.task_suite_id is not None:
+            await suites.count_failed(connection, held.task_suite_id, 1)
+            consequences.changed.add(held.task_suite_id)
+            consequences.quiet.add(held.task_suite_id)
         return True
 
     async def _announce(self, consequences: _Consequences, *, retried: bool) -> None:
@@ -159,6 +169,8 @@ class ReportService:
             self._signals.suite_changed(suite_id)
         for suite_id in consequences.ready:
             self._signals.tasks_ready(suite_id)
+        for group_id in consequences.ready_groups:
+            self._signals.independent_tasks_ready(group_id)
         if retried:
             self._signals.deadline_changed()
         try:

@@ -19,8 +19,11 @@ class RetryService:
         async with self._database.connection() as connection:
             released = await tasks.release_due_retries(connection)
             seconds = await tasks.seconds_until_retry(connection)
-        for suite_id in released:
-            self._signals.tasks_ready(suite_id)
+        for suite_id, group_id in released:
+            if suite_id is None:
+                self._signals.independent_tasks_ready(group_id)
+            else:
+                self._signals.tasks_ready(suite_id)
         return seconds
 
     async def forget_requests(self) -> None:

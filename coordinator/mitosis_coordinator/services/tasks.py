@@ -21,8 +21,8 @@ from mitosis_coordinator.domain.task import TASK, AttemptRef, NewTask, Retries, 
 from mitosis_coordinator.services.access import require_role
 from mitosis_coordinator.services.completion import Completion
 from mitosis_coordinator.services.groups import group_for
-from mitosis_coordinator.services.ports import LiveSessions, Signals
-from mitosis_coordinator.storage import suites, tasks
+from mitosis_coordinator.services.ports import LiveSessions, LiveWorkers, Signals
+from mitosis_coordinator.storage import suites, task_reads, tasks
 from mitosis_coordinator.storage.pool import Connection, Database
 
 
@@ -34,6 +34,7 @@ class TaskService:
         database: Database,
         signals: Signals,
         sessions: LiveSessions,
+        workers: LiveWorkers,
         completion: Completion,
         *,
         max_tasks_per_suite: int,
@@ -41,6 +42,7 @@ class TaskService:
         self._database = database
         self._signals = signals
         self._sessions = sessions
+        self._workers = workers
         self._completion = completion
         self._max_tasks_per_suite = max_tasks_per_suite
 
@@ -96,7 +98,9 @@ class TaskService:
             await tasks.insert(connection, ids, new_tasks, suite_id, group_id, principal.username, defaults)
             if suite is not None:
                 await self._count_in(connection, suite, len(ids))
-        if suite_id is not None:
+        if suite_id is None:
+            self._signals.independent_tasks_ready(group_id)
+        else:
             self._signals.tasks_ready(suite_id)
             self._signals.suite_changed(suite_id)
         return ids
@@ -109,10 +113,10 @@ class TaskService:
         """
         async with self._database.connection() as connection:
             task = await self._visible(connection, principal, task_id, GroupRole.VIEWER)
-            return replace(task, failures=tuple(await tasks.failures(connection, task_id)))
+            return replace(task, failures=tuple(await task_reads.failures(connection, task_id)))
 
     async def listed(
-        self, principal: UserPrincipal, group_name: str, wanted: tasks.TaskFilter, before: UUID | None, limit: int
+        self, principal: UserPrincipal, group_name: str, wanted: task_reads.TaskFilter, before: UUID | None, limit: int
     ) -> list[Task]:
         """Read one page of the tasks that the caller may see, newest first.
 
@@ -130,7 +134,7 @@ class TaskService:
                 require_role(principal, suite.group_id, GroupRole.VIEWER, "suite", str(wanted.suite_id))
                 if group_name and group_ids != [suite.group_id]:
                     return []
-            return await tasks.listed(connection, replace(wanted, group_ids=group_ids), before, limit)
+            return await task_reads.listed(connection, replace(wanted, group_ids=group_ids), before, limit)
 
     async def cancel(self, principal: UserPrincipal, task_id: UUID, reason: str) -> Task:
         """Cancel a task that is not finished, and have its process stopped.
@@ -152,9 +156,11 @@ class TaskService:
                 raise WrongState("task", str(task_id), task.state, TaskEvent.CANCELLED, allowed)
             if task.suite_id is not None:
                 await suites.count_cancelled(connection, task.suite_id, 1)
-        if cancelled.manager_id is not None and cancelled.assignment_id is not None:
-            ref = AttemptRef(str(task_id), cancelled.attempt)
+        ref = AttemptRef(str(task_id), cancelled.attempt)
+        if cancelled.assignment_id is not None and cancelled.manager_id is not None:
             self._sessions.cancel_tasks(cancelled.manager_id, cancelled.assignment_id, [ref])
+        elif cancelled.assignment_id is not None and cancelled.worker_id is not None:
+            self._workers.cancel_tasks(cancelled.worker_id, cancelled.assignment_id, [ref])
         if task.suite_id is not None:
             self._signals.suite_changed(task.suite_id)
             await self._completion.complete_if_finished([task.suite_id])
@@ -191,7 +197,7 @@ class TaskService:
         raise LimitExceeded(subject, str(now.counters.total + count), str(self._max_tasks_per_suite))
 
     async def _visible(self, connection: Connection, principal: UserPrincipal, task_id: UUID, role: GroupRole) -> Task:
-        task = await tasks.get(connection, task_id)
+        task = await task_reads.get(connection, task_id)
         if task is None:
             raise NotFound("task", str(task_id))
         require_role(principal, task.group_id, role, "task", str(task_id))

@@ -31,6 +31,7 @@ class TokenKind(StrEnum):
 
     USER = "user"
     MANAGER = "manager"
+    WORKER = "worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class IssuedToken:
 class Claims:
     """What a genuine token says.
 
-    `token_id` is what a manager's row names; for users it is only a name for the token.
+    `token_id` is what a manager's or worker's row names; for users it is only a name for the token.
     """
 
     kind: TokenKind
@@ -124,6 +125,10 @@ class TokenAuthority:
         """Make a token for a manager, good as long as the manager's row names `token_id`."""
         return self._issue(TokenKind.MANAGER, manager_id, token_id, self.now(), self._manager_lifetime)
 
+    def issue_worker_token(self, worker_id: UUID, token_id: UUID) -> IssuedToken:
+        """Make a token for an independent worker, good as long as the worker's row names `token_id`."""
+        return self._issue(TokenKind.WORKER, worker_id, token_id, self.now(), self._manager_lifetime)
+
     def verify(self, token: str) -> Claims:
         """Check signature, form and age of a token. Whether it was revoked since is not known here.
 
@@ -167,7 +172,7 @@ class TokenAuthority:
             "iat": issued_at.timestamp(),
             "exp": expires_at.timestamp(),
         }
-        if kind is TokenKind.MANAGER:
+        if kind is not TokenKind.USER:
             payload["tid"] = str(token_id)
         key = self._signing_key
         token = jwt.encode(payload, key.private_key, algorithm=_ALGORITHM, headers={"kid": key.kid})
@@ -179,7 +184,7 @@ def _claims(payload: dict[str, Any]) -> Claims:
     return Claims(
         kind=kind,
         subject=UUID(payload["sub"]),
-        token_id=UUID(payload["tid"] if kind is TokenKind.MANAGER else payload["jti"]),
+        token_id=UUID(payload["jti"] if kind is TokenKind.USER else payload["tid"]),
         issued_at=datetime.fromtimestamp(payload["iat"], UTC),
         expires_at=datetime.fromtimestamp(payload["exp"], UTC),
     )

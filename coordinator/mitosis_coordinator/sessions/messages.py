@@ -1,4 +1,4 @@
-"""What flows on a manager's stream, without its wire format."""
+"""What flows on the streams of managers and workers, without its wire format."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mitosis_coordinator.services.assignments import FinishReason
 from mitosis_coordinator.services.attachment import Verdict
 from mitosis_coordinator.storage.managers import HookReport, Introduction
 from mitosis_coordinator.storage.tasks import ClaimedTask
+from mitosis_coordinator.storage.workers import WorkerIntroduction
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class TaskCredit:
 
 @dataclass(frozen=True, slots=True)
 class TaskReports:
-    """Ends of attempts, to be kept by the manager until they are acknowledged."""
+    """Ends of attempts, to be kept by the holder until they are acknowledged."""
 
     sequence: int
     reports: tuple[Report, ...]
@@ -92,24 +93,33 @@ class SuiteFinished:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """The manager leaves on purpose."""
+    """The holder leaves on purpose."""
 
     reason: str
 
 
-Incoming = (
-    Attach
-    | Heartbeat
-    | TaskCredit
-    | TaskReports
-    | TasksStarted
-    | TaskReturn
-    | HookReport
-    | WorkerFailure
-    | StateChanged
-    | SuiteFinished
-    | Goodbye
-)
+@dataclass(frozen=True, slots=True)
+class WorkerAttach:
+    """First message of an independent worker."""
+
+    introduction: WorkerIntroduction
+    held: frozenset[AttemptRef]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerHeartbeat:
+    """The worker lives."""
+
+    tasks_completed: int
+    tasks_failed: int
+
+
+TaskNews = TaskReports | TaskCredit | TasksStarted | TaskReturn
+"""What every holder says of its tasks."""
+
+Incoming = Attach | Heartbeat | TaskNews | HookReport | WorkerFailure | StateChanged | SuiteFinished | Goodbye
+
+WorkerIncoming = WorkerAttach | WorkerHeartbeat | TaskNews | Goodbye
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +201,23 @@ class Shutdown:
     reason: str
 
 
-Outgoing = (
-    Attached
-    | SuiteAssigned
-    | TaskBatch
-    | ReportsAcked
-    | CancelTasks
-    | CancelSuite
-    | SuiteDrained
-    | ConfigUpdate
-    | Shutdown
-)
+@dataclass(frozen=True, slots=True)
+class WorkerAttached:
+    """Answer to `WorkerAttach`."""
+
+    epoch: int
+    assignment_id: int
+    worker_id: UUID
+    worker_name: str
+    heartbeat_interval: timedelta
+    heartbeat_timeout: timedelta
+    revoked: tuple[AttemptRef, ...]
+    token_expires_at: datetime | None
+
+
+TaskFlow = TaskBatch | ReportsAcked | CancelTasks
+"""What every holder is told of its tasks."""
+
+Outgoing = Attached | SuiteAssigned | TaskFlow | CancelSuite | SuiteDrained | ConfigUpdate | Shutdown
+
+WorkerOutgoing = WorkerAttached | TaskFlow | Shutdown

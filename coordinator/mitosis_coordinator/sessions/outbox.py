@@ -1,36 +1,39 @@
-"""What waits to be sent to one manager."""
+"""What waits to be sent to one holder."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from typing import Generic, TypeVar
 
-from mitosis_coordinator.sessions.messages import Outgoing, TaskBatch
+from mitosis_coordinator.sessions.messages import TaskBatch
+
+Message = TypeVar("Message")
 
 MAX_MESSAGES = 10_000
-"""Far above what the protocol needs; a manager that lets more pile up reads no more."""
+"""Far above what the protocol needs; a holder that lets more pile up reads no more."""
 
 ROOM_BYTES = 8 * 1024 * 1024
 """Tasks that may wait to be sent before no more are claimed."""
 
 
 class OutboxFull(Exception):
-    """The manager does not read what it is sent."""
+    """The holder does not read what it is sent."""
 
 
-class Outbox:
+class Outbox(Generic[Message]):
     """A queue that ends: what was put before `close` is still sent."""
 
     def __init__(self) -> None:
-        self._messages: deque[Outgoing] = deque()
+        self._messages: deque[Message] = deque()
         self._bytes = 0
         self._changed = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._closed = False
 
-    def put(self, message: Outgoing) -> None:
+    def put(self, message: Message) -> None:
         """Queue a message; nothing happens after `close`.
 
         Raises:
@@ -53,7 +56,7 @@ class Outbox:
         self._closed = True
         self._changed.set()
 
-    async def __aiter__(self) -> AsyncIterator[Outgoing]:
+    async def __aiter__(self) -> AsyncIterator[Message]:
         while True:
             while self._messages:
                 message = self._messages.popleft()
@@ -72,5 +75,5 @@ class Outbox:
             self._has_room.clear()
 
 
-def _size(message: Outgoing) -> int:
+def _size(message: object) -> int:
     return sum(len(task.spec) for task in message.tasks) if isinstance(message, TaskBatch) else 0

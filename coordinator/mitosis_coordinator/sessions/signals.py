@@ -14,6 +14,7 @@ class SignalHub:
     def __init__(self) -> None:
         self._watchers: dict[UUID, set[asyncio.Event]] = {}
         self._feeders: dict[UUID, set[asyncio.Event]] = {}
+        self._group_feeders: dict[UUID, set[asyncio.Event]] = {}
         self._on_work: list[Callable[[], None]] = []
         self._on_deadline: list[Callable[[], None]] = []
         self.closing = False
@@ -29,6 +30,11 @@ class SignalHub:
             event.set()
         for notify in self._on_work:
             notify()
+
+    def independent_tasks_ready(self, group_id: UUID) -> None:
+        """Wake the sessions of the workers that run the group's tasks of no suite."""
+        for event in self._group_feeders.get(group_id, ()):
+            event.set()
 
     def manager_changed(self, manager_id: UUID) -> None:
         """Wake whoever finds suites for managers."""
@@ -65,6 +71,12 @@ class SignalHub:
     def feeding(self, suite_id: UUID, event: asyncio.Event) -> Iterator[None]:
         """Have `event` set whenever the suite has tasks to hand out."""
         with _registered(self._feeders, suite_id, event):
+            yield
+
+    @contextmanager
+    def feeding_group(self, group_id: UUID, event: asyncio.Event) -> Iterator[None]:
+        """Have `event` set whenever the group has tasks of no suite to hand out."""
+        with _registered(self._group_feeders, group_id, event):
             yield
 
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
-
-from psycopg.rows import dict_row
 
 from mitosis_coordinator.domain.suite import SuiteState
 from mitosis_coordinator.domain.task import (
-    PENDING_STATES,
     AttemptRef,
     FailureKind,
     NewTask,
     Outcome,
     Report,
     Retries,
-    Task,
-    TaskFailure,
     TaskResult,
-    TaskState,
 )
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
@@ -30,6 +23,7 @@ from mitosis_coordinator.storage.rows import execute, fetch_one, fetch_value
 
 _SQL = load_queries("tasks")
 _LOCK_SUITES = load_queries("suites")["lock_suites_of_assignments"]
+_LOCK_WORKERS_ASSIGNMENTS = load_queries("workers")["lock_assignments"]
 _ASSIGNMENTS = load_queries("assignments")
 _LAST_UUID = UUID(int=(1 << 128) - 1)
 
@@ -67,16 +61,17 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class HeldTask:
-    """A held task and what is needed to decide whether another manager gets it."""
+    """A held task and what is needed to decide whether another holder gets it; no suite, no `suite_state`."""
 
     id: UUID
-    task_suite_id: UUID
+    task_suite_id: UUID | None
+    group_id: UUID
     attempt: int
     worn_out: int
     max_attempts: int
-    suite_state: str
-    manager_id: UUID
-    another_manager: bool
+    suite_state: str | None
+    holder_id: UUID
+    another_holder: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +79,11 @@ class CancelledTask:
     """A task that was cancelled, and who held it."""
 
     task_suite_id: UUID | None
+    group_id: UUID
     attempt: int
     assignment_id: int | None
     manager_id: UUID | None
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFilter:
-    """What a list of tasks is narrowed to; None does not narrow."""
-
-    group_ids: Sequence[UUID] | None
-    suite_id: UUID | None
-    state: TaskState | None
+    worker_id: UUID | None
 
 
 async def insert(
@@ -109,9 +97,8 @@ async def insert(
 ) -> None:
     """Store a batch of Ready tasks. The caller counts them into the suite in the same transaction."""
     retries = [task.retries.or_else(default_retries) for task in tasks]
-    parameters = {
+    parameters: dict[str, object] = {
         "ids": list(ids),
-        "suite_id": suite_id,
         "group_id": group_id,
         "priorities": [task.priority for task in tasks],
         "max_retries": [count for count, _ in retries],
@@ -119,8 +106,14 @@ async def insert(
         "specs": [task.spec for task in tasks],
         "created_by": created_by,
     }
+    if suite_id is None:
+        query = _SQL["insert_independent_tasks"]
+        parameters["tags"] = [",".join(task.tags) for task in tasks]
+    else:
+        query = _SQL["insert_tasks"]
+        parameters["suite_id"] = suite_id
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(_SQL["insert_tasks"], parameters)
+        await cursor.execute(query, parameters)
 
 
 async def claim(
@@ -142,20 +135,52 @@ async def claim(
     return [ClaimedTask(row[0], row[1], row[2]) for row in rows]
 
 
-async def lock_suites(connection: Connection, manager_id: UUID, assignment_ids: Iterable[int]) -> dict[int, SuiteState]:
-    """Lock the suites of a manager's assignments before their tasks, as every transaction does.
+async def claim_independent(
+    connection: Connection, worker_id: UUID, assignment_id: int, session_epoch: int, limit: int
+) -> list[ClaimedTask] | None:
+    """Hand at most `limit` Ready tasks of one group to a worker, by priority and age.
 
     Returns:
-        The suite's state for each of these assignments that is the manager's.
+        The tasks; none when there are none for it, or its assignment is over or resumed since; None when there were
+        some and others were quicker, so that another try may find more.
     """
-    parameters = {"manager_id": manager_id, "assignment_ids": list(assignment_ids)}
+    parameters = {
+        "worker_id": worker_id,
+        "assignment_id": assignment_id,
+        "session_epoch": session_epoch,
+        "limit": limit,
+    }
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(_SQL["claim_independent_tasks"], parameters)
+        rows = await cursor.fetchall()
+    if rows and rows[0][0] is None:
+        return None
+    rows.sort(key=lambda row: (-row[3], row[0]))
+    return [ClaimedTask(row[0], row[1], row[2]) for row in rows]
+
+
+async def lock_suites(
+    connection: Connection, holder_id: UUID, assignment_ids: Collection[int]
+) -> dict[int, SuiteState | None]:
+    """Lock what guards the tasks of a holder's assignments, before the tasks, as every transaction does.
+
+    That is the suite, and for a worker, which has none, the assignment itself.
+
+    Returns:
+        The suite's state, None where there is no suite, for each of these assignments that is the holder's.
+    """
+    parameters = {"holder_id": holder_id, "assignment_ids": list(assignment_ids)}
     cursor = await connection.execute(_LOCK_SUITES, parameters)
-    return {row[0]: SuiteState(row[1]) for row in await cursor.fetchall()}
+    states: dict[int, SuiteState | None] = {row[0]: SuiteState(row[1]) for row in await cursor.fetchall()}
+    if not states and assignment_ids:
+        cursor = await connection.execute(_LOCK_WORKERS_ASSIGNMENTS, parameters)
+        states = {row[0]: None for row in await cursor.fetchall()}
+    return states
 
 
-async def suite_of_assignment(connection: Connection, assignment_id: int) -> UUID:
-    """The suite of an assignment that exists."""
-    suite_id: UUID = await fetch_value(
+async def suite_of_assignment(connection: Connection, assignment_id: int) -> UUID | None:
+    """The suite of an assignment that exists; None for a worker's."""
+    suite_id: UUID | None = await fetch_value(
         connection, _ASSIGNMENTS["suite_of_assignment"], {"assignment_id": assignment_id}
     )
     return suite_id
@@ -204,10 +229,10 @@ async def schedule_retries(connection: Connection, reports: Sequence[Report]) ->
     return {row[0] for row in await cursor.fetchall()}
 
 
-async def release_due_retries(connection: Connection) -> set[UUID]:
-    """End the back-offs whose time has come; the suites that have Ready tasks from it."""
+async def release_due_retries(connection: Connection) -> set[tuple[UUID | None, UUID]]:
+    """End the back-offs whose time has come; suite and group of what is Ready from it, without a suite None."""
     cursor = await connection.execute(_SQL["release_due_retries"])
-    return {row[0] for row in await cursor.fetchall() if row[0] is not None}
+    return {(row[0], row[1]) for row in await cursor.fetchall()}
 
 
 async def seconds_until_retry(connection: Connection) -> float | None:
@@ -222,9 +247,9 @@ async def lock_held(connection: Connection, report: Report) -> HeldTask | None:
     return await fetch_one(connection, HeldTask, _SQL["lock_held_task"], parameters)
 
 
-async def exclude_manager(connection: Connection, task_id: UUID, manager_id: UUID) -> None:
-    """Make a held task Ready for any manager but this one."""
-    await execute(connection, _SQL["exclude_manager"], {"task_id": task_id, "manager_id": manager_id})
+async def exclude_holder(connection: Connection, task_id: UUID, holder_id: UUID) -> None:
+    """Make a held task Ready for any holder but this one."""
+    await execute(connection, _SQL["exclude_holder"], {"task_id": task_id, "holder_id": holder_id})
 
 
 async def fail_held(connection: Connection, task_id: UUID, result: TaskResult) -> None:
@@ -239,7 +264,7 @@ async def fail_held(connection: Connection, task_id: UUID, result: TaskResult) -
 
 
 async def record_failures(
-    connection: Connection, held: HeldTask, kind: FailureKind, manager_id: UUID, errors: Sequence[str]
+    connection: Connection, held: HeldTask, kind: FailureKind, holder_id: UUID, errors: Sequence[str]
 ) -> None:
     """Write failures into the history of a task."""
     parameters = {
@@ -247,7 +272,7 @@ async def record_failures(
         "suite_id": held.task_suite_id,
         "attempt": held.attempt,
         "kind": kind,
-        "manager_id": manager_id,
+        "holder_id": holder_id,
         "errors": list(errors),
     }
     await execute(connection, _SQL["record_failures"], parameters)
@@ -265,11 +290,11 @@ async def record_worker_deaths(connection: Connection, report: Report) -> None:
 
 
 async def start(
-    connection: Connection, manager_id: UUID, assignment_id: int, starts: Sequence[tuple[AttemptRef, datetime]]
+    connection: Connection, holder_id: UUID, assignment_id: int, starts: Sequence[tuple[AttemptRef, datetime]]
 ) -> int:
-    """Record that attempts of a manager's assignment run, each with the time it started; how many."""
+    """Record that attempts of a holder's assignment run, each with the time it started; how many."""
     parameters = {
-        "manager_id": manager_id,
+        "holder_id": holder_id,
         "assignment_id": assignment_id,
         "ids": [ref.task_id for ref, _ in starts],
         "attempts": [ref.attempt for ref, _ in starts],
@@ -299,9 +324,9 @@ async def release(connection: Connection, assignment_id: int) -> int:
     return await execute(connection, _SQL["release_assignment"], {"assignment_id": assignment_id})
 
 
-async def reclaim(connection: Connection, assignment_id: int, manager_id: UUID, error: str) -> int:
+async def reclaim(connection: Connection, assignment_id: int, holder_id: UUID, error: str) -> int:
     """Make everything that a lost holder held Ready again and write the loss into each history; how many."""
-    parameters = {"assignment_id": assignment_id, "manager_id": manager_id, "error": error}
+    parameters = {"assignment_id": assignment_id, "holder_id": holder_id, "error": error}
     count: int = await fetch_value(connection, _SQL["reclaim_assignment"], parameters)
     return count
 
@@ -327,82 +352,3 @@ async def retry_failed(connection: Connection, suite_id: UUID) -> int:
     """Make the Failed tasks of a suite Ready again; how many. The caller counts them."""
     count: int = await fetch_value(connection, _SQL["retry_failed_tasks"], {"suite_id": suite_id})
     return count
-
-
-async def get(connection: Connection, task_id: UUID) -> Task | None:
-    """Read one task, pending or finished, without its failures."""
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_SQL["get_task"], {"task_id": task_id})
-        row = await cursor.fetchone()
-        return None if row is None else _task(row)
-
-
-async def failures(connection: Connection, task_id: UUID) -> list[TaskFailure]:
-    """The failures of a task, oldest first, at most 1000."""
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_SQL["task_failures"], {"task_id": task_id})
-        return [
-            TaskFailure(
-                kind=FailureKind(row["kind"]),
-                attempt=row["attempt"],
-                manager_id=row["manager_id"],
-                manager_name=row["manager_name"] or "",
-                error=row["error"],
-                failed_at=row["failed_at"],
-            )
-            for row in await cursor.fetchall()
-        ]
-
-
-async def listed(connection: Connection, wanted: TaskFilter, before: UUID | None, limit: int) -> list[Task]:
-    """Read one page, newest first."""
-    states = [wanted.state] if wanted.state else list(TaskState)
-    parameters: dict[str, object] = {
-        "before": before or _LAST_UUID,
-        "limit": limit,
-        "states": [str(state) for state in states],
-        "pending": not set(states).isdisjoint(PENDING_STATES),
-        "final": not set(states) <= set(PENDING_STATES),
-        "completed": TaskState.COMPLETED in states,
-    }
-    if wanted.suite_id is not None:
-        query = _SQL["list_suite_tasks"]
-        parameters["suite_id"] = wanted.suite_id
-    elif wanted.group_ids is not None:
-        query = _SQL["list_group_tasks"]
-        parameters["group_ids"] = list(wanted.group_ids)
-    else:
-        query = _SQL["list_all_tasks"]
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(query, parameters)
-        return [_task(row) for row in await cursor.fetchall()]
-
-
-def _task(row: Mapping[str, Any]) -> Task:
-    finished = row["finished_at"] is not None
-    return Task(
-        id=row["id"],
-        suite_id=row["task_suite_id"],
-        group_id=row["group_id"],
-        group_name=row["group_name"],
-        state=TaskState(row["state"]),
-        attempt=row["attempt"],
-        priority=row["priority"],
-        spec=bytes(row["spec"]),
-        created_by=row["created_by"],
-        manager_id=row["manager_id"],
-        manager_name=row["manager_name"] or "",
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        retry_at=row["retry_at"],
-        result=TaskResult(
-            exit_code=row["exit_code"],
-            error=row["error"] or "",
-            stdout_tail=row["stdout_tail"] or "",
-            stderr_tail=row["stderr_tail"] or "",
-            return_value=row["return_value"],
-        )
-        if finished
-        else None,
-    )

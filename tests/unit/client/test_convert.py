@@ -15,8 +15,9 @@ from mitosis.v1 import (
     task_pb2,
     task_service_pb2,
     user_pb2,
+    worker_pb2,
 )
-from mitosis_client import convert, models
+from mitosis_client import convert, models, worker_models
 from mitosis_client.errors import InvalidField
 
 MIRRORS = [
@@ -31,6 +32,7 @@ MIRRORS = [
     (models.TaskFailure, task_pb2.TaskFailure),
     (models.Manager, manager_pb2.NodeManager),
     (models.ManagerMetrics, manager_pb2.ManagerMetrics),
+    (worker_models.Worker, worker_pb2.Worker),
     (models.GroupMembership, manager_pb2.GroupMembership),
     (models.User, user_pb2.User),
     (models.UserMembership, user_pb2.UserMembership),
@@ -42,6 +44,7 @@ ENUMS = [
     (models.SuiteState, suite_pb2.TaskSuiteState),
     (models.TaskState, task_pb2.TaskState),
     (models.ManagerState, manager_pb2.NodeManagerState),
+    (worker_models.WorkerState, worker_pb2.WorkerState),
     (models.WorkerScheduleStrategy, suite_pb2.WorkerScheduleStrategy),
     (models.CpuBinding, suite_pb2.CpuBinding),
     (models.ManagerSelection, suite_pb2.ManagerSelection),

@@ -14,10 +14,12 @@ from mitosis_coordinator.domain.manager import HOLDING_STATES, ManagerRole, Mana
 from mitosis_coordinator.domain.principal import GroupRole
 from mitosis_coordinator.domain.suite import ACTIVE_STATES, FINAL_STATES, SUITE, Selection, SuiteEvent, SuiteState
 from mitosis_coordinator.domain.task import PENDING_STATES, FailureKind, TaskState
+from mitosis_coordinator.domain.worker import WorkerState
 
 STORAGE = files("mitosis_coordinator") / "storage"
 SCHEMA = "\n".join(
-    (STORAGE / "migrations" / name).read_text() for name in ("0001_initial.sql", "0002_suites_managers_tasks.sql")
+    (STORAGE / "migrations" / name).read_text()
+    for name in ("0001_initial.sql", "0002_suites_managers_tasks.sql", "0003_independent_workers.sql")
 )
 
 
@@ -30,6 +32,7 @@ def values(members: Iterable[StrEnum]) -> set[str]:
     [
         ("task_suites_state_known", values(SuiteState)),
         ("node_managers_state_known", values(ManagerState)),
+        ("independent_workers_state_known", values(WorkerState)),
         ("active_tasks_state_known", values(PENDING_STATES)),
         ("archived_tasks_state_known", values(TaskState) - values(PENDING_STATES)),
         ("assignments_state_known", values(HOLDING_STATES) | {"Ended"}),

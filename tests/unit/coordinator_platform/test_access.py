@@ -15,6 +15,7 @@ FOR_ADMINISTRATORS = "/mitosis.v1.AdminService/CreateUser"
 def test_a_row_says_which_token() -> None:
     assert required_token("/mitosis.v1.AuthService/Login") is None
     assert required_token("/mitosis.v1.ManagerService/Heartbeat") is TokenKind.MANAGER
+    assert required_token("/mitosis.v1.WorkerService/ConnectWorker") is TokenKind.WORKER
     assert required_token("/mitosis.v1.SuiteService/GetSuite") is TokenKind.USER
     assert {right for right in Right if right.token is None} == {Right.NOTHING}
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 _LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 _MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
-_COMMAND = re.compile(r"\bmitosis ((?:(?:suites|tasks|managers) )?[a-z]+)\b")
+_COMMAND = re.compile(r"\bmitosis ((?:(?:suites|tasks|managers|workers) )?[a-z]+)\b")
 _FENCE = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 _INLINE = re.compile(r"`(mitosis [^`]+)`")
 
@@ -89,7 +89,7 @@ def test_pages_name_commands_that_there_are(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     code = "\n".join([*_FENCE.findall(text), *_INLINE.findall(text)])
 
-    assert set(_COMMAND.findall(code)) <= commands() | {"suites", "tasks", "managers"}
+    assert set(_COMMAND.findall(code)) <= commands() | {"suites", "tasks", "managers", "workers"}
 
 
 def test_the_page_of_the_command_line_has_every_command_and_exit_code() -> None:
@@ -98,7 +98,7 @@ def test_the_page_of_the_command_line_has_every_command_and_exit_code() -> None:
     named = {
         f"{group} {name}".strip()
         for row in table.splitlines()
-        for group, names in re.findall(r"`mitosis (?:(suites|tasks|managers) )?(.+?)` \|", row)
+        for group, names in re.findall(r"`mitosis (?:(suites|tasks|managers|workers) )?(.+?)` \|", row)
         for name in re.findall(r"[a-z]+", names)
     }
     codes = re.findall(r"^\| (\d+) \|", text.partition("## Exit codes")[2], re.MULTILINE)

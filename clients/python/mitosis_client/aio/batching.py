@@ -14,8 +14,10 @@ from mitosis_client.specs import NewTask
 MAX_BATCH_TASKS = 2_000
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
+# Fields of a task that are not part of its spec.
+_BESIDE = frozenset({"priority", "tags"})
 _SPEC_FIELDS = ", ".join(sorted(task_pb2.TaskSpec.DESCRIPTOR.fields_by_name))
-_TASK_FIELDS = ", ".join(sorted([*task_pb2.TaskSpec.DESCRIPTOR.fields_by_name, "priority"]))
+_TASK_FIELDS = ", ".join(sorted([*task_pb2.TaskSpec.DESCRIPTOR.fields_by_name, *_BESIDE]))
 
 
 @dataclass(slots=True)
@@ -28,19 +30,19 @@ class Batch:
 
 
 def new_task(task: NewTask, index: int) -> task_service_pb2.NewTask:
-    """Returns the message for one task, whose fields stand beside its priority.
+    """Returns the message for one task, whose fields stand beside its priority and its tags.
 
     Raises `InvalidField` with paths under `tasks[index]`.
     """
     path = f"tasks[{index}]"
-    if not isinstance(cast(object, task), dict) or "priority" not in task:
+    if not isinstance(cast(object, task), dict) or not _BESIDE & task.keys():
         return task_service_pb2.NewTask(task_spec=_spec(task, path))
-    fields = dict(task)
-    priority = fields.pop("priority")
+    fields = {name: value for name, value in task.items() if name not in _BESIDE}
+    beside = {name: value for name, value in task.items() if name in _BESIDE}
     violations: list[FieldViolation] = []
     message = task_service_pb2.NewTask()
     try:
-        message = convert.to_message({"priority": priority}, task_service_pb2.NewTask, path)
+        message = convert.to_message(beside, task_service_pb2.NewTask, path)
     except InvalidField as error:
         violations.extend(error.violations)
     try:
@@ -56,7 +58,7 @@ def _spec(fields: object, path: str) -> task_pb2.TaskSpec:
     try:
         return convert.to_message(fields, task_pb2.TaskSpec, path)
     except InvalidField as error:
-        # Here priority is a field like the others.
+        # Here priority and tags are fields like the others.
         raise InvalidField(
             [
                 FieldViolation(item.field, item.description.replace(_SPEC_FIELDS, _TASK_FIELDS))

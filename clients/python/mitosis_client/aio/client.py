@@ -10,11 +10,12 @@ from mitosis_client.aio.suites import SuiteCalls
 from mitosis_client.aio.tasks import TaskCalls
 from mitosis_client.aio.transport import RetryPolicy, Tls, Transport
 from mitosis_client.aio.users import UserCalls
+from mitosis_client.aio.workers import WorkerCalls
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
 
 
-class AsyncClient(SuiteCalls, TaskCalls, ManagerCalls, UserCalls):
+class AsyncClient(SuiteCalls, TaskCalls, ManagerCalls, WorkerCalls, UserCalls):
     """A client of one coordinator, for asyncio.
 
     `address` is `host:port` of the gRPC server. Loopback addresses are spoken to in plain text unless `tls` is given,

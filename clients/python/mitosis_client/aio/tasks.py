@@ -51,6 +51,7 @@ class TaskCalls(Calls):
             suite_uuid=suite_uuid or "",
             task_spec=message.task_spec,
             priority=message.priority if message.HasField("priority") else None,
+            tags=message.tags,
             request_id=request_id or str(uuids.uuid4()),
         )
         answer = await self._transport.call(self._tasks.SubmitTask, request, repeatable=True)

@@ -21,6 +21,7 @@ from mitosis_client.cli.session import NoConnection, Session
 from mitosis_client.cli.suites import app as suites
 from mitosis_client.cli.tasks import app as tasks
 from mitosis_client.cli.up import up
+from mitosis_client.cli.workers import app as workers
 from mitosis_client.errors import MitosisError
 from mitosis_client.local.errors import LocalError
 
@@ -122,6 +123,7 @@ app.command("login")(login)
 app.add_typer(suites, name="suites")
 app.add_typer(tasks, name="tasks")
 app.add_typer(managers, name="managers")
+app.add_typer(workers, name="workers")
 
 
 def main() -> None:

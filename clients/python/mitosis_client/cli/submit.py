@@ -1,9 +1,10 @@
-"""`mitosis suites submit`."""
+"""`mitosis suites submit` and `mitosis tasks submit`."""
 
 from __future__ import annotations
 
 import json as jsonlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, cast
 
@@ -20,19 +21,41 @@ from mitosis_client.sync import Client
 _PIECE_TASKS = 6_000
 
 
+Args = Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND ARGS...]", help="One task to run.")]
+File = Annotated[
+    str | None,
+    typer.Option("--file", "-f", help="Tasks: JSON lines, or a list in .yaml; - for JSON lines on standard input."),
+]
+Handler = Annotated[str | None, typer.Option(help="One task: package.module:function.")]
+Command = Annotated[str | None, typer.Option(help="One task: a shell line.")]
+Payload = Annotated[str | None, typer.Option(help="JSON document for the one task.")]
+Priority = Annotated[int | None, typer.Option(help="Of the one task: higher goes first. Default 0.")]
+Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="How long the one task may run.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where tasks go: to a suite, or to a group with the tags that their workers need."""
+
+    suite_uuid: str | None = None
+    group_name: str | None = None
+    tags: tuple[str, ...] = ()
+
+    def tagged(self, task: NewTask) -> NewTask:
+        """The task, with the tags unless it has some itself."""
+        return cast(NewTask, {"tags": self.tags, **task}) if self.tags else task
+
+
 def submit(
     context: typer.Context,
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="UUID of the suite.")],
-    args: Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND ARGS...]", help="One task to run.")] = None,
-    file: Annotated[
-        str | None,
-        typer.Option("--file", "-f", help="Tasks: JSON lines, or a list in .yaml; - for JSON lines on standard input."),
-    ] = None,
-    handler: Annotated[str | None, typer.Option(help="One task: package.module:function.")] = None,
-    command: Annotated[str | None, typer.Option(help="One task: a shell line.")] = None,
-    payload: Annotated[str | None, typer.Option(help="JSON document for the one task.")] = None,
-    priority: Annotated[int | None, typer.Option(help="Of the one task: higher goes first. Default 0.")] = None,
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="How long the one task may run.")] = None,
+    args: Args = None,
+    file: File = None,
+    handler: Handler = None,
+    command: Command = None,
+    payload: Payload = None,
+    priority: Priority = None,
+    timeout: Timeout = None,
     close: Annotated[bool, typer.Option("--close", help="Say that no more tasks are coming.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -42,37 +65,84 @@ def submit(
     timeout_seconds, max_retries, retry_backoff_seconds, priority. A file is checked as a whole before its first task is
     submitted; standard input as it comes.
     """
-    session = session_of(context, json)
+    task = _one_task(args, file, handler, command, payload, priority, timeout)
+    _run(context, _Target(suite_uuid=suite), task, file, close=close, json=json)
+
+
+def submit_independent(
+    context: typer.Context,
+    group: Annotated[str, typer.Option(help="The group that owns the tasks.")],
+    args: Args = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag that the worker must have; may be repeated.")] = None,
+    file: File = None,
+    handler: Handler = None,
+    command: Command = None,
+    payload: Payload = None,
+    priority: Priority = None,
+    timeout: Timeout = None,
+    json: JsonFlag = False,
+) -> None:
+    """Submit tasks of no suite, for independent workers: one from flags, or many from a file or standard input.
+
+    Each line, or item, has the fields of a task, and may have tags of its own, which replace those of --tag.
+    """
+    task = _one_task(args, file, handler, command, payload, priority, timeout)
+    _run(context, _Target(group_name=group, tags=tuple(tag or ())), task, file, close=False, json=json)
+
+
+def _one_task(
+    args: list[str] | None,
+    file: str | None,
+    handler: str | None,
+    command: str | None,
+    payload: str | None,
+    priority: int | None,
+    timeout: float | None,
+) -> NewTask | None:
+    """Returns the task that flags describe; None when there is a file."""
     single = {"args": args, "handler": handler, "command": command}
     given = [name for name, value in single.items() if value]
     flags = {"payload": payload, "priority": priority, "timeout": timeout}
     if (file is not None) + len(given) != 1:
         raise typer.BadParameter("give exactly one of --file, --handler, --command and -- COMMAND")
-    if file is not None and any(value is not None for value in flags.values()):
-        raise typer.BadParameter("--payload, --priority and --timeout are for one task; a file's tasks have their own")
+    if file is not None:
+        if any(value is not None for value in flags.values()):
+            raise typer.BadParameter(
+                "--payload, --priority and --timeout are for one task; a file's tasks have their own"
+            )
+        return None
+    task = cast(NewTask, {name: single[name] for name in given})
+    if payload is not None:
+        task["payload"] = _payload(payload)
+    if priority is not None:
+        task["priority"] = priority
+    if timeout is not None:
+        task["timeout_seconds"] = timeout
+    return task
 
+
+def _run(
+    context: typer.Context, target: _Target, task: NewTask | None, file: str | None, *, close: bool, json: bool
+) -> None:
+    session = session_of(context, json)
     with session.client() as client:
-        if file is None:
-            task = cast(NewTask, {name: single[name] for name in given})
-            if payload is not None:
-                task["payload"] = _payload(payload)
-            if priority is not None:
-                task["priority"] = priority
-            if timeout is not None:
-                task["timeout_seconds"] = timeout
-            submitted = client.submit_task(task, suite_uuid=suite)
+        if task is not None:
+            submitted = client.submit_task(
+                target.tagged(task), suite_uuid=target.suite_uuid, group_name=target.group_name
+            )
             count, answer = 1, submitted.uuid
         else:
-            count = _submit_file(client, suite, TaskFile(file))
+            assert file is not None
+            count = _submit_file(client, target, TaskFile(file))
             answer = f"{count} task{' was' if count == 1 else 's were'} submitted."
-        if close:
-            client.close_suite(suite)
+        if close and target.suite_uuid is not None:
+            client.close_suite(target.suite_uuid)
     if json:
         session.output.document({"submitted_tasks": count, **({} if file else {"task_uuid": answer})})
     session.output.line(answer)
 
 
-def _submit_file(client: Client, suite: str, tasks: TaskFile) -> int:
+def _submit_file(client: Client, target: _Target, tasks: TaskFile) -> int:
     if tasks.repeatable:
         tasks.check()
     count = 0
@@ -83,12 +153,12 @@ def _submit_file(client: Client, suite: str, tasks: TaskFile) -> int:
 
     try:
         if tasks.repeatable:
-            _submit(client, suite, tasks, iter(tasks), 0, stored)
+            _submit(client, target, tasks, iter(tasks), 0, stored)
         else:
             stream = iter(tasks)
             first = 0
             while piece := list(islice(stream, _PIECE_TASKS)):
-                _submit(client, suite, tasks, iter(piece), first, stored)
+                _submit(client, target, tasks, iter(piece), first, stored)
                 first += len(piece)
         tasks.raise_problems()
     except MitosisError as error:
@@ -103,14 +173,16 @@ def _submit_file(client: Client, suite: str, tasks: TaskFile) -> int:
 
 def _submit(
     client: Client,
-    suite: str,
+    target: _Target,
     tasks: TaskFile,
     piece: Iterator[NewTask],
     first: int,
     stored: Callable[[Sequence[str]], None],
 ) -> None:
     try:
-        client.submit_many(piece, suite_uuid=suite, on_batch=stored)
+        client.submit_many(
+            map(target.tagged, piece), suite_uuid=target.suite_uuid, group_name=target.group_name, on_batch=stored
+        )
     except InvalidField as error:
         raise tasks.located(error, first) from None
 

@@ -8,18 +8,20 @@ from typing import Annotated
 
 import typer
 
+from mitosis_client.cli import submit
 from mitosis_client.cli.output import Column, Output, age, duration, moment
 from mitosis_client.cli.session import JsonFlag, session_of
 from mitosis_client.models import Task, TaskSpec, TaskState
 
-app = typer.Typer(help="Look at tasks and cancel them.", no_args_is_help=True)
+app = typer.Typer(help="Look at tasks, cancel them, and submit those of no suite.", no_args_is_help=True)
+app.command("submit")(submit.submit_independent)
 
 _COLUMNS = (
     Column[Task]("UUID", lambda task: task.uuid, rank=9),
     Column[Task]("STATE", lambda task: task.state, rank=8),
     Column[Task]("WHAT", lambda task: shorten(describe(task.task_spec), 40), rank=4),
     Column[Task]("ATTEMPT", lambda task: str(task.attempt), rank=1, right=True),
-    Column[Task]("MANAGER", lambda task: task.manager_name, rank=2),
+    Column[Task]("HOLDER", lambda task: task.manager_name or task.worker_name, rank=2),
     Column[Task]("TOOK", lambda task: _took(task), rank=3, right=True),
     Column[Task]("ERROR", lambda task: shorten(task.result.error if task.result else "", 60), rank=5),
 )
@@ -86,6 +88,8 @@ def _show(output: Output, task: Task) -> None:
             ("payload", "" if spec.payload is None else jsonlib.dumps(spec.payload, ensure_ascii=False)),
             ("priority", str(task.priority)),
             ("attempt", str(task.attempt)),
+            ("tags", ", ".join(task.tags)),
+            ("worker", f"{task.worker_name} ({task.worker_uuid})" if task.worker_uuid else ""),
             ("manager", f"{task.manager_name} ({task.manager_uuid})" if task.manager_uuid else ""),
             ("submitted", f"{moment(task.created_at)} by {task.created_by}"),
             ("started", moment(task.started_at)),
@@ -100,7 +104,7 @@ def _show(output: Output, task: Task) -> None:
         output.line()
         output.line("failures", "bold")
         for failure in task.failures:
-            holder = failure.manager_name or failure.manager_uuid or "no manager"
+            holder = failure.manager_name or failure.worker_name or failure.manager_uuid or "nobody"
             output.line(
                 f"  attempt {failure.attempt} on {holder}: {failure.error} "
                 f"({(failure.kind or 'unknown').lower()} budget, {moment(failure.failed_at)})"

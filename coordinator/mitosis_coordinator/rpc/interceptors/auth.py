@@ -9,7 +9,7 @@ from functools import partial
 from structlog.contextvars import bind_contextvars
 
 from mitosis_coordinator.domain.errors import InvalidToken
-from mitosis_coordinator.domain.principal import UserPrincipal
+from mitosis_coordinator.domain.principal import ManagerPrincipal, UserPrincipal
 from mitosis_coordinator.rpc.access import require_administrator, required_token
 from mitosis_coordinator.rpc.context import set_principal
 from mitosis_coordinator.rpc.interceptors.chain import Call
@@ -33,8 +33,10 @@ class AuthLayer:
             set_principal(principal, renew)
             if isinstance(principal, UserPrincipal):
                 bind_contextvars(user=principal.username)
-            else:
+            elif isinstance(principal, ManagerPrincipal):
                 bind_contextvars(manager_uuid=str(principal.manager_id))
+            else:
+                bind_contextvars(worker_uuid=str(principal.worker_id))
             require_administrator(call.method, principal)
         yield
 

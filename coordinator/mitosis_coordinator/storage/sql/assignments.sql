@@ -127,7 +127,7 @@ RETURNING task_suite_id
 -- Ends an assignment, once.
 UPDATE assignments SET state = 'Ended', ended_at = now(), end_reason = %(reason)s
 WHERE id = %(assignment_id)s AND state <> 'Ended'
-RETURNING task_suite_id, manager_id
+RETURNING id
 
 -- name: holders
 -- The managers that hold a suite, and how many workers each may run.

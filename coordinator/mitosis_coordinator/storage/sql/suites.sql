@@ -97,7 +97,7 @@ FOR NO KEY UPDATE OF s
 -- Locks the suites of a manager's assignments, in one order for everybody, before their tasks are touched.
 SELECT a.id AS assignment_id, s.state
 FROM assignments a JOIN task_suites s ON s.id = a.task_suite_id
-WHERE a.id = ANY(%(assignment_ids)s) AND a.manager_id = %(manager_id)s
+WHERE a.id = ANY(%(assignment_ids)s) AND a.manager_id = %(holder_id)s
 ORDER BY s.id
 FOR NO KEY UPDATE OF s
 

@@ -6,6 +6,14 @@ SELECT new.id, %(suite_id)s, %(group_id)s, new.priority, new.max_retries, new.re
 FROM unnest(%(ids)s::uuid[], %(priorities)s::int4[], %(max_retries)s::int2[], %(backoffs)s::float4[],
     %(specs)s::bytea[]) AS new (id, priority, max_retries, retry_backoff_seconds, spec)
 
+-- name: insert_independent_tasks
+-- Stores a batch of Ready tasks of no suite. No tag has a comma, so that a task's tags fit one text.
+INSERT INTO active_tasks (id, group_id, priority, max_retries, retry_backoff_seconds, spec, tags, created_by)
+SELECT new.id, %(group_id)s, new.priority, new.max_retries, new.retry_backoff_seconds, new.spec,
+    string_to_array(new.tags, ','), %(created_by)s
+FROM unnest(%(ids)s::uuid[], %(priorities)s::int4[], %(max_retries)s::int2[], %(backoffs)s::float4[],
+    %(specs)s::bytea[], %(tags)s::text[]) AS new (id, priority, max_retries, retry_backoff_seconds, spec, tags)
+
 -- name: claim_tasks
 -- Hands Ready tasks of a suite to an assignment that lasts, by priority and age.
 WITH holder AS MATERIALIZED (
@@ -28,6 +36,41 @@ FROM picked
 WHERE t.id = picked.id
 RETURNING t.id::text AS task_id, t.attempt, t.spec, t.priority
 
+-- name: claim_independent_tasks
+-- Hands Ready tasks of no suite to a worker's assignment that lasts: of its groups, the one whose best task is best.
+WITH holder AS MATERIALIZED (
+    -- Locked as in `claim_tasks`, and before what follows is looked at.
+    SELECT a.id, a.worker_id, w.tags FROM assignments a JOIN independent_workers w ON w.id = a.worker_id
+    WHERE a.id = %(assignment_id)s AND a.worker_id = %(worker_id)s AND a.state <> 'Ended'
+      AND a.session_epoch = %(session_epoch)s
+    FOR SHARE OF a
+), best AS MATERIALIZED (
+    SELECT g.group_id FROM holder JOIN group_worker g ON g.worker_id = holder.worker_id
+    CROSS JOIN LATERAL (
+        SELECT t.priority, t.id FROM active_tasks t
+        WHERE t.group_id = g.group_id AND t.state = 'Ready' AND t.retry_at IS NULL AND t.task_suite_id IS NULL
+          AND t.tags <@ holder.tags AND NOT (holder.worker_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
+        ORDER BY t.priority DESC, t.id
+        LIMIT 1
+    ) t
+    ORDER BY t.priority DESC, t.id
+    LIMIT 1
+), picked AS (
+    SELECT id FROM active_tasks
+    WHERE group_id = (SELECT group_id FROM best) AND state = 'Ready' AND retry_at IS NULL AND task_suite_id IS NULL
+      AND tags <@ (SELECT tags FROM holder) AND NOT (%(worker_id)s = ANY(coalesce(excluded_manager_ids, '{}')))
+    ORDER BY priority DESC, id
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE active_tasks t SET state = 'Dispatched', attempt = t.attempt + 1, assignment_id = %(assignment_id)s
+    FROM picked
+    WHERE t.id = picked.id
+    RETURNING t.id::text AS task_id, t.attempt, t.spec, t.priority
+)
+-- A row without a task says that others were quicker: there was something, and there may be more in another group.
+SELECT c.task_id, c.attempt, c.spec, c.priority FROM best LEFT JOIN claimed c ON true
+
 -- name: finish_tasks
 -- Moves reported attempts into history and counts them, if the reporter still holds them.
 WITH report AS (
@@ -40,19 +83,19 @@ WITH report AS (
     DELETE FROM active_tasks t USING report r
     WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = r.assignment_id
     RETURNING t.id, t.task_suite_id, t.group_id, t.priority, t.attempt, t.assignment_id, t.max_retries,
-        t.retry_backoff_seconds, t.spec, t.created_by, t.created_at, r.final_state, r.exit_code, r.error,
+        t.retry_backoff_seconds, t.spec, t.tags, t.created_by, t.created_at, r.final_state, r.exit_code, r.error,
         r.stdout_tail, r.stderr_tail, r.return_value, r.run_started_at, r.run_finished_at
 ), archived AS (
     INSERT INTO archived_tasks (id, task_suite_id, group_id, state, priority, attempt, assignment_id, max_retries,
-        retry_backoff_seconds, spec, created_by, created_at, started_at, finished_at, exit_code, error, stdout_tail,
-        stderr_tail, return_value)
+        retry_backoff_seconds, spec, tags, created_by, created_at, started_at, finished_at, exit_code, error,
+        stdout_tail, stderr_tail, return_value)
     SELECT id, task_suite_id, group_id, final_state, priority, attempt, assignment_id, max_retries,
-        retry_backoff_seconds, spec, created_by, created_at, run_started_at, coalesce(run_finished_at, now()),
+        retry_backoff_seconds, spec, tags, created_by, created_at, run_started_at, coalesce(run_finished_at, now()),
         exit_code, error, stdout_tail, stderr_tail, return_value
     FROM gone
 ), failed AS (
-    INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, manager_id, error)
-    SELECT gone.id, gone.task_suite_id, gone.attempt, 'Task', a.manager_id, gone.error
+    INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, holder_id, error)
+    SELECT gone.id, gone.task_suite_id, gone.attempt, 'Task', a.holder_id, gone.error
     FROM gone JOIN assignments a ON a.id = gone.assignment_id
     WHERE gone.final_state = 'Failed'
 ), counted AS (
@@ -86,15 +129,15 @@ WITH report AS (
     WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = r.assignment_id AND t.failures < t.max_retries
     RETURNING t.id, t.task_suite_id, t.attempt, r.assignment_id, r.error
 ), recorded AS (
-    INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, manager_id, error)
-    SELECT retried.id, retried.task_suite_id, retried.attempt, 'Task', a.manager_id, retried.error
+    INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, holder_id, error)
+    SELECT retried.id, retried.task_suite_id, retried.attempt, 'Task', a.holder_id, retried.error
     FROM retried JOIN assignments a ON a.id = retried.assignment_id
 )
 SELECT id::text AS task_id FROM retried
 
 -- name: release_due_retries
 -- Ends the back-off of tasks whose time has come.
-UPDATE active_tasks SET retry_at = NULL WHERE retry_at <= now() RETURNING task_suite_id
+UPDATE active_tasks SET retry_at = NULL WHERE retry_at <= now() RETURNING task_suite_id, group_id
 
 -- name: next_due_retry
 -- Seconds until the next back-off ends.
@@ -102,36 +145,40 @@ SELECT extract(epoch FROM min(retry_at) - now())::float8 AS seconds FROM active_
 
 -- name: lock_held_task
 -- One attempt, if the reporter still holds it, for a decision about it.
-SELECT t.id, t.task_suite_id, t.attempt, coalesce(cardinality(t.excluded_manager_ids), 0) AS worn_out, s.max_attempts,
-    s.state AS suite_state, a.manager_id,
+SELECT t.id, t.task_suite_id, t.group_id, t.attempt, coalesce(cardinality(t.excluded_manager_ids), 0) AS worn_out,
+    coalesce(s.max_attempts, 3) AS max_attempts, s.state AS suite_state, a.holder_id,
     EXISTS (
         SELECT 1 FROM task_suite_managers e JOIN node_managers m ON m.id = e.manager_id
-        WHERE e.task_suite_id = t.task_suite_id AND e.manager_id <> a.manager_id
+        WHERE e.task_suite_id = t.task_suite_id AND e.manager_id <> a.holder_id
           AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
           AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand) AND m.state NOT IN ('Offline', 'Failed')
-    ) AS another_manager
+    ) OR t.task_suite_id IS NULL AND EXISTS (
+        SELECT 1 FROM group_worker g JOIN independent_workers w ON w.id = g.worker_id
+        WHERE g.group_id = t.group_id AND t.tags <@ w.tags AND w.id <> a.holder_id AND w.state <> 'Offline'
+          AND NOT (w.id = ANY(coalesce(t.excluded_manager_ids, '{}')))
+    ) AS another_holder
 FROM active_tasks t
 JOIN assignments a ON a.id = t.assignment_id
-JOIN task_suites s ON s.id = t.task_suite_id
+LEFT JOIN task_suites s ON s.id = t.task_suite_id
 WHERE t.id = %(task_id)s AND t.attempt = %(attempt)s AND t.assignment_id = %(assignment_id)s
 FOR UPDATE OF t
 
--- name: exclude_manager
--- Hands a task that killed its workers to another manager.
+-- name: exclude_holder
+-- Hands a task that killed its workers to another holder.
 UPDATE active_tasks SET state = 'Ready', assignment_id = NULL, started_at = NULL,
-    excluded_manager_ids = array_append(coalesce(excluded_manager_ids, '{}'), %(manager_id)s::uuid)
+    excluded_manager_ids = array_append(coalesce(excluded_manager_ids, '{}'), %(holder_id)s::uuid)
 WHERE id = %(task_id)s
 
 -- name: record_failures
 -- Writes failures into the history of a task.
-INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, manager_id, error)
-SELECT %(task_id)s, %(suite_id)s, %(attempt)s, %(kind)s, %(manager_id)s, error
+INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, holder_id, error)
+SELECT %(task_id)s, %(suite_id)s, %(attempt)s, %(kind)s, %(holder_id)s, error
 FROM unnest(%(errors)s::text[]) AS given (error)
 
 -- name: record_worker_deaths
 -- Writes the deaths of workers that an attempt survived into its history, if the reporter still holds it.
-INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, manager_id, error)
-SELECT t.id, t.task_suite_id, t.attempt, 'Worker', a.manager_id, given.error
+INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, holder_id, error)
+SELECT t.id, t.task_suite_id, t.attempt, 'Worker', a.holder_id, given.error
 FROM active_tasks t JOIN assignments a ON a.id = t.assignment_id, unnest(%(errors)s::text[]) AS given (error)
 WHERE t.id = %(task_id)s AND t.attempt = %(attempt)s AND t.assignment_id = %(assignment_id)s
 
@@ -141,7 +188,7 @@ UPDATE active_tasks t SET state = 'Running', started_at = r.started_at
 FROM unnest(%(ids)s::uuid[], %(attempts)s::int4[], %(started)s::timestamptz[]) AS r (id, attempt, started_at)
 WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = %(assignment_id)s AND t.state = 'Dispatched'
   AND EXISTS (SELECT 1 FROM assignments a
-              WHERE a.id = %(assignment_id)s AND a.manager_id = %(manager_id)s AND a.state <> 'Ended')
+              WHERE a.id = %(assignment_id)s AND a.holder_id = %(holder_id)s AND a.state <> 'Ended')
 
 -- name: return_tasks
 -- Makes attempts that were handed back Ready again, without charge.
@@ -166,8 +213,8 @@ WITH reclaimed AS (
     WHERE assignment_id = %(assignment_id)s
     RETURNING id, task_suite_id, attempt
 ), recorded AS (
-    INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, manager_id, error)
-    SELECT id, task_suite_id, attempt, 'Node', %(manager_id)s, %(error)s FROM reclaimed
+    INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, holder_id, error)
+    SELECT id, task_suite_id, attempt, 'Node', %(holder_id)s, %(error)s FROM reclaimed
 )
 SELECT count(*) AS reclaimed FROM reclaimed
 
@@ -207,12 +254,12 @@ WITH gone AS (
     DELETE FROM active_tasks WHERE id = %(task_id)s RETURNING *
 ), archived AS (
     INSERT INTO archived_tasks (id, task_suite_id, group_id, state, priority, attempt, assignment_id, max_retries,
-        retry_backoff_seconds, spec, created_by, created_at, started_at, finished_at, error)
+        retry_backoff_seconds, spec, tags, created_by, created_at, started_at, finished_at, error)
     SELECT id, task_suite_id, group_id, 'Cancelled', priority, attempt, assignment_id, max_retries,
-        retry_backoff_seconds, spec, created_by, created_at, started_at, now(), %(error)s
+        retry_backoff_seconds, spec, tags, created_by, created_at, started_at, now(), %(error)s
     FROM gone
 )
-SELECT gone.task_suite_id, gone.attempt, gone.assignment_id, a.manager_id
+SELECT gone.task_suite_id, gone.attempt, gone.assignment_id, gone.group_id, a.manager_id, a.worker_id
 FROM gone LEFT JOIN assignments a ON a.id = gone.assignment_id
 
 -- name: retry_failed_tasks
@@ -234,53 +281,60 @@ WITH gone AS (
     DELETE FROM active_tasks WHERE id = %(task_id)s RETURNING *
 )
 INSERT INTO archived_tasks (id, task_suite_id, group_id, state, priority, attempt, assignment_id, max_retries,
-    retry_backoff_seconds, spec, created_by, created_at, started_at, finished_at, error, stdout_tail, stderr_tail)
+    retry_backoff_seconds, spec, tags, created_by, created_at, started_at, finished_at, error, stdout_tail, stderr_tail)
 SELECT id, task_suite_id, group_id, 'Failed', priority, attempt, assignment_id, max_retries,
-    retry_backoff_seconds, spec, created_by, created_at, started_at, now(), %(error)s, %(stdout_tail)s, %(stderr_tail)s
+    retry_backoff_seconds, spec, tags, created_by, created_at, started_at, now(), %(error)s, %(stdout_tail)s,
+    %(stderr_tail)s
 FROM gone
 
 -- name: get_task
 -- One task, pending or finished.
-SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name FROM (
-    SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
-        started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code, NULL::text AS error,
-        NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
+SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name, a.worker_id,
+    w.name AS worker_name FROM (
+    SELECT id, task_suite_id, group_id, state, attempt, priority, tags, assignment_id, spec, created_by,
+        created_at, started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code,
+        NULL::text AS error, NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
     FROM active_tasks WHERE id = %(task_id)s
     UNION ALL
-    SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
-        started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
+    SELECT id, task_suite_id, group_id, state, attempt, priority, tags, assignment_id, spec, created_by,
+        created_at, started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
     FROM archived_tasks WHERE id = %(task_id)s
 ) t
 JOIN groups g ON g.id = t.group_id
 LEFT JOIN assignments a ON a.id = t.assignment_id
 LEFT JOIN node_managers m ON m.id = a.manager_id
+LEFT JOIN independent_workers w ON w.id = a.worker_id
 
 -- name: task_failures
 -- The failures of one task, oldest first.
-SELECT f.kind, f.attempt, f.manager_id, m.name AS manager_name, f.error, f.failed_at
-FROM task_execution_failures f LEFT JOIN node_managers m ON m.id = f.manager_id
+SELECT f.kind, f.attempt, m.id AS manager_id, m.name AS manager_name, w.id AS worker_id, w.name AS worker_name, f.error,
+    f.failed_at
+FROM task_execution_failures f
+LEFT JOIN node_managers m ON m.id = f.holder_id
+LEFT JOIN independent_workers w ON w.id = f.holder_id
 WHERE f.task_id = %(task_id)s
 ORDER BY f.id
 LIMIT 1000
 
 -- name: list_suite_tasks
 -- One page of a suite's tasks, newest first. The parts that cannot match the states asked for are not read.
-SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name FROM (
-    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
-        started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code, NULL::text AS error,
-        NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
+SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name, a.worker_id,
+    w.name AS worker_name FROM (
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, tags, assignment_id, spec, created_by,
+        created_at, started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code,
+        NULL::text AS error, NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
     FROM active_tasks
     WHERE %(pending)s AND task_suite_id = %(suite_id)s AND id < %(before)s AND state = ANY(%(states)s)
     ORDER BY id DESC LIMIT %(limit)s)
     UNION ALL
-    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
-        started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, tags, assignment_id, spec, created_by,
+        created_at, started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
     FROM archived_tasks
     WHERE %(completed)s AND task_suite_id = %(suite_id)s AND id < %(before)s AND state = ANY(%(states)s)
     ORDER BY id DESC LIMIT %(limit)s)
     UNION ALL
-    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
-        started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, tags, assignment_id, spec, created_by,
+        created_at, started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
     FROM archived_tasks
     WHERE NOT %(completed)s AND state <> 'Completed' AND task_suite_id = %(suite_id)s AND id < %(before)s
       AND state = ANY(%(states)s)
@@ -289,21 +343,23 @@ SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name FROM (
 JOIN groups g ON g.id = t.group_id
 LEFT JOIN assignments a ON a.id = t.assignment_id
 LEFT JOIN node_managers m ON m.id = a.manager_id
+LEFT JOIN independent_workers w ON w.id = a.worker_id
 ORDER BY t.id DESC
 LIMIT %(limit)s
 
 -- name: list_all_tasks
 -- One page of everybody's tasks, newest first, along the primary keys.
-SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name FROM (
-    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
-        started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code, NULL::text AS error,
-        NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
+SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name, a.worker_id,
+    w.name AS worker_name FROM (
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, tags, assignment_id, spec, created_by,
+        created_at, started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code,
+        NULL::text AS error, NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
     FROM active_tasks
     WHERE %(pending)s AND id < %(before)s AND state = ANY(%(states)s)
     ORDER BY id DESC LIMIT %(limit)s)
     UNION ALL
-    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
-        started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, tags, assignment_id, spec, created_by,
+        created_at, started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
     FROM archived_tasks
     WHERE %(final)s AND id < %(before)s AND state = ANY(%(states)s)
     ORDER BY id DESC LIMIT %(limit)s)
@@ -311,23 +367,24 @@ SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name FROM (
 JOIN groups g ON g.id = t.group_id
 LEFT JOIN assignments a ON a.id = t.assignment_id
 LEFT JOIN node_managers m ON m.id = a.manager_id
+LEFT JOIN independent_workers w ON w.id = a.worker_id
 ORDER BY t.id DESC
 LIMIT %(limit)s
 
 -- name: list_group_tasks
 -- One page of the tasks of some groups, newest first: a page of each group, merged.
-SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name
+SELECT t.*, g.name AS group_name, a.manager_id, m.name AS manager_name, a.worker_id, w.name AS worker_name
 FROM unnest(%(group_ids)s::uuid[]) AS wanted (group_id)
 CROSS JOIN LATERAL (
-    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
-        started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code, NULL::text AS error,
-        NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, tags, assignment_id, spec, created_by,
+        created_at, started_at, NULL::timestamptz AS finished_at, retry_at, NULL::int4 AS exit_code,
+        NULL::text AS error, NULL::text AS stdout_tail, NULL::text AS stderr_tail, NULL::text AS return_value
     FROM active_tasks
     WHERE %(pending)s AND group_id = wanted.group_id AND id < %(before)s AND state = ANY(%(states)s)
     ORDER BY id DESC LIMIT %(limit)s)
     UNION ALL
-    (SELECT id, task_suite_id, group_id, state, attempt, priority, assignment_id, spec, created_by, created_at,
-        started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
+    (SELECT id, task_suite_id, group_id, state, attempt, priority, tags, assignment_id, spec, created_by,
+        created_at, started_at, finished_at, NULL, exit_code, error, stdout_tail, stderr_tail, return_value
     FROM archived_tasks
     WHERE %(final)s AND group_id = wanted.group_id AND id < %(before)s AND state = ANY(%(states)s)
     ORDER BY id DESC LIMIT %(limit)s)
@@ -335,5 +392,6 @@ CROSS JOIN LATERAL (
 JOIN groups g ON g.id = t.group_id
 LEFT JOIN assignments a ON a.id = t.assignment_id
 LEFT JOIN node_managers m ON m.id = a.manager_id
+LEFT JOIN independent_workers w ON w.id = a.worker_id
 ORDER BY t.id DESC
 LIMIT %(limit)s

@@ -368,8 +368,11 @@ type TaskFailure struct {
 	ManagerUuid string                 `protobuf:"bytes,3,opt,name=manager_uuid,json=managerUuid,proto3" json:"manager_uuid,omitempty"`
 	ManagerName string                 `protobuf:"bytes,4,opt,name=manager_name,json=managerName,proto3" json:"manager_name,omitempty"`
 	// For example `killed by SIGSEGV`, `exit code 3`, `ran longer than 2 s`.
-	Error         string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
-	FailedAt      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=failed_at,json=failedAt,proto3" json:"failed_at,omitempty"`
+	Error    string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	FailedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=failed_at,json=failedAt,proto3" json:"failed_at,omitempty"`
+	// The independent worker that held it, in place of a manager.
+	WorkerUuid    string `protobuf:"bytes,7,opt,name=worker_uuid,json=workerUuid,proto3" json:"worker_uuid,omitempty"`
+	WorkerName    string `protobuf:"bytes,8,opt,name=worker_name,json=workerName,proto3" json:"worker_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -444,6 +447,20 @@ func (x *TaskFailure) GetFailedAt() *timestamppb.Timestamp {
 		return x.FailedAt
 	}
 	return nil
+}
+
+func (x *TaskFailure) GetWorkerUuid() string {
+	if x != nil {
+		return x.WorkerUuid
+	}
+	return ""
+}
+
+func (x *TaskFailure) GetWorkerName() string {
+	if x != nil {
+		return x.WorkerName
+	}
+	return ""
 }
 
 // One unit of work.
@@ -683,14 +700,18 @@ const file_mitosis_v1_task_proto_rawDesc = "" +
 	"\freturn_value\x18\x05 \x01(\tB\x04\xa8\xbb\x18\x01H\x01R\vreturnValue\x88\x01\x01B\f\n" +
 	"\n" +
 	"_exit_codeB\x0f\n" +
-	"\r_return_value\"\xe9\x01\n" +
+	"\r_return_value\"\xab\x02\n" +
 	"\vTaskFailure\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.mitosis.v1.FailureKindR\x04kind\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12!\n" +
 	"\fmanager_uuid\x18\x03 \x01(\tR\vmanagerUuid\x12!\n" +
 	"\fmanager_name\x18\x04 \x01(\tR\vmanagerName\x12\x14\n" +
 	"\x05error\x18\x05 \x01(\tR\x05error\x127\n" +
-	"\tfailed_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\"\xf8\x05\n" +
+	"\tfailed_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bfailedAt\x12\x1f\n" +
+	"\vworker_uuid\x18\a \x01(\tR\n" +
+	"workerUuid\x12\x1f\n" +
+	"\vworker_name\x18\b \x01(\tR\n" +
+	"workerName\"\xf8\x05\n" +
 	"\x04Task\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x1d\n" +
 	"\n" +

@@ -85,20 +85,24 @@ class TaskResult(_message.Message):
     def __init__(self, exit_code: _Optional[int] = ..., error: _Optional[str] = ..., stdout_tail: _Optional[str] = ..., stderr_tail: _Optional[str] = ..., return_value: _Optional[str] = ...) -> None: ...
 
 class TaskFailure(_message.Message):
-    __slots__ = ("kind", "attempt", "manager_uuid", "manager_name", "error", "failed_at")
+    __slots__ = ("kind", "attempt", "manager_uuid", "manager_name", "error", "failed_at", "worker_uuid", "worker_name")
     KIND_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     MANAGER_UUID_FIELD_NUMBER: _ClassVar[int]
     MANAGER_NAME_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     FAILED_AT_FIELD_NUMBER: _ClassVar[int]
+    WORKER_UUID_FIELD_NUMBER: _ClassVar[int]
+    WORKER_NAME_FIELD_NUMBER: _ClassVar[int]
     kind: FailureKind
     attempt: int
     manager_uuid: str
     manager_name: str
     error: str
     failed_at: _timestamp_pb2.Timestamp
-    def __init__(self, kind: _Optional[_Union[FailureKind, str]] = ..., attempt: _Optional[int] = ..., manager_uuid: _Optional[str] = ..., manager_name: _Optional[str] = ..., error: _Optional[str] = ..., failed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    worker_uuid: str
+    worker_name: str
+    def __init__(self, kind: _Optional[_Union[FailureKind, str]] = ..., attempt: _Optional[int] = ..., manager_uuid: _Optional[str] = ..., manager_name: _Optional[str] = ..., error: _Optional[str] = ..., failed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., worker_uuid: _Optional[str] = ..., worker_name: _Optional[str] = ...) -> None: ...
 
 class Task(_message.Message):
     __slots__ = ("uuid", "suite_uuid", "group_name", "state", "attempt", "priority", "task_spec", "created_by", "manager_uuid", "manager_name", "created_at", "started_at", "finished_at", "result", "failures", "retry_at", "tags", "worker_uuid", "worker_name")
