@@ -12,6 +12,7 @@ import structlog
 
 from mitosis_common import log
 from mitosis_common.reaping import become_subreaper
+from mitosis_common.token_file import Token
 from mitosis_nodemgr import events as ev
 from mitosis_nodemgr.config import ManagerConfig
 from mitosis_nodemgr.driver import Driver
@@ -19,7 +20,6 @@ from mitosis_nodemgr.environment import Environment
 from mitosis_nodemgr.intents import IntentStore
 from mitosis_nodemgr.lock import hold
 from mitosis_nodemgr.recovery import recover
-from mitosis_nodemgr.token import Token
 
 _log = structlog.get_logger(__name__)
 

@@ -14,6 +14,7 @@ import structlog
 
 from mitosis.v1 import manager_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
+from mitosis_common.token_file import Token
 from mitosis_nodemgr import events as ev
 from mitosis_nodemgr import instructions as do
 from mitosis_nodemgr.binding import BindingRefusedError
@@ -30,7 +31,6 @@ from mitosis_nodemgr.session import Session
 from mitosis_nodemgr.states import ManagerState
 from mitosis_nodemgr.suite_run import SuiteRun
 from mitosis_nodemgr.task_book import Counters, timestamp
-from mitosis_nodemgr.token import Token
 
 # How long a manager that leaves waits for the coordinator to acknowledge its last reports.
 PATIENCE_SECONDS = 5.0

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 
 from mitosis.v1 import manager_stream_pb2 as stream
-from mitosis_nodemgr.reports import Key, ReportLedger
+from mitosis_common.report_ledger import Key, ReportLedger
 
 # How long a report may wait for others while an earlier batch is not acknowledged.
 GATHER_SECONDS = 0.005

@@ -1,36 +1,16 @@
-"""The stream to the coordinator: attaches, carries messages both ways, and comes back when it breaks."""
+"""The manager's stream: which messages flow, and who is told of them."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import time
 from typing import Protocol
 
 import grpc
-import structlog
-from google.rpc import error_details_pb2  # type: ignore[import-untyped]
-from grpc_status import rpc_status
 
-from mitosis.v1 import errors_pb2, manager_service_pb2, manager_service_pb2_grpc
+from mitosis.v1 import manager_service_pb2, manager_service_pb2_grpc
 from mitosis.v1 import manager_stream_pb2 as stream
-from mitosis_common.backoff import Backoff
-from mitosis_nodemgr import dial
-from mitosis_nodemgr.config import Coordinator
-from mitosis_nodemgr.token import Token, TokenError, seconds_to_refresh
-
-ATTACH_TIMEOUT_SECONDS = 30.0
-GOODBYE_TIMEOUT_SECONDS = 2.0
-REFRESH_TIMEOUT_SECONDS = 30.0
-REFRESH_RETRY_SECONDS = 600.0
-FIRST_RETRY_SECONDS = 0.2
-# A token may be refused for a moment, while it is being replaced; one that is refused again and again is no good.
-MAX_REFUSALS = 3
-
-_REFUSED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT})
-_log = structlog.get_logger(__name__)
-
-Call = grpc.aio.StreamStreamCall[stream.ConnectRequest, stream.ConnectResponse]
+from mitosis_common.agent_config import Coordinator
+from mitosis_common.stream import REFRESH_TIMEOUT_SECONDS, StreamClient
+from mitosis_common.token_file import Token
 
 
 class Handler(Protocol):
@@ -52,176 +32,46 @@ class Handler(Protocol):
         """The coordinator will not have this process; no further attempt is made."""
 
 
-class RejectedError(Exception):
-    """Trying again would not help."""
-
-
-class Session:
-    """Keeps one stream open until it is told to say goodbye, or the coordinator rejects it."""
+class Session(StreamClient[stream.ConnectRequest, stream.ConnectResponse, stream.Attached]):
+    """Carries what a handler says and tells it what comes."""
 
     def __init__(self, coordinator: Coordinator, token: Token, handler: Handler) -> None:
-        self._coordinator = coordinator
-        self._token = token
+        super().__init__(coordinator, token)
         self._handler = handler
-        self._backoff = Backoff(base=1.0, cap=60.0)
-        self._outbox: asyncio.Queue[stream.ConnectRequest | None] | None = None
-        self._leaving = asyncio.Event()
-        self._refusals = 0
 
-    def send(self, message: stream.ConnectRequest) -> bool:
-        """Queues a message, or drops it and returns False when there is no stream.
+    def _open(
+        self, channel: grpc.aio.Channel
+    ) -> grpc.aio.StreamStreamCall[stream.ConnectRequest, stream.ConnectResponse]:
+        stub: manager_service_pb2_grpc.ManagerServiceAsyncStub = manager_service_pb2_grpc.ManagerServiceStub(channel)
+        return stub.Connect(metadata=self._token.metadata)
 
-        A queued message may be lost with its stream: what must arrive is told again by `Attach` and after it.
-        """
-        if self._outbox is None:
-            return False
-        self._outbox.put_nowait(message)
-        return True
+    def _attach(self) -> stream.ConnectRequest:
+        return stream.ConnectRequest(attach=self._handler.attach())
 
-    def leave(self, reason: str) -> None:
-        """Says goodbye, if there is a stream, and ends `run` soon."""
-        self.send(stream.ConnectRequest(goodbye=stream.Goodbye(reason=reason)))
-        if self._outbox is not None:
-            self._outbox.put_nowait(None)
-        self._leaving.set()
+    def _answer(self, first: stream.ConnectResponse) -> stream.Attached | None:
+        return first.attached if first.WhichOneof("message") == "attached" else None
 
-    async def run(self) -> None:
-        """Connects, and connects again with full-jitter back-off, until `leave` or a rejection."""
-        while not self._leaving.is_set():
-            connected_at = time.monotonic()
-            try:
-                await self._attempt()
-            except RejectedError as rejected:
-                self._handler.rejected(str(rejected))
-                return
-            except (dial.DialError, grpc.aio.AioRpcError, TimeoutError, ConnectionError) as error:
-                problem = _words(error)
-            else:
-                problem = "the coordinator ended the stream"
-            if self._leaving.is_set():
-                return
-            # Several managers lost the same coordinator: only the very first retry is quick, and it is jittered too.
-            delay = next(self._backoff)
-            if self._backoff.failures == 1:
-                delay *= FIRST_RETRY_SECONDS
-            _log.warning(
-                "not connected", problem=problem, retry_in=round(delay, 2), lasted=time.monotonic() - connected_at
-            )
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._leaving.wait(), delay)
+    def _goodbye(self, reason: str) -> stream.ConnectRequest:
+        return stream.ConnectRequest(goodbye=stream.Goodbye(reason=reason))
 
-    async def _attempt(self) -> None:
-        """Opens a stream and serves it to its end."""
-        attempt = asyncio.ensure_future(self._connect())
-        leaving = asyncio.ensure_future(self._leaving.wait())
-        try:
-            await asyncio.wait({attempt, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not attempt.done():
-                # Goodbye is on its way; the coordinator ends the stream when it has it.
-                await asyncio.wait({attempt}, timeout=GOODBYE_TIMEOUT_SECONDS if self._outbox is not None else 0)
-            if attempt.done():
-                attempt.result()
-        except grpc.aio.AioRpcError as error:
-            self._judge(error)
-            raise
-        finally:
-            leaving.cancel()
-            if not attempt.done():
-                attempt.cancel()
-                await asyncio.wait({attempt})
+    async def _new_token(self, channel: grpc.aio.Channel) -> tuple[str, int]:
+        stub: manager_service_pb2_grpc.ManagerServiceAsyncStub = manager_service_pb2_grpc.ManagerServiceStub(channel)
+        response = await stub.RefreshToken(
+            manager_service_pb2.RefreshTokenRequest(), metadata=self._token.metadata, timeout=REFRESH_TIMEOUT_SECONDS
+        )
+        return response.token, response.token_expires_at.seconds
 
-    async def _connect(self) -> None:
-        target = await dial.find(self._coordinator)
-        async with await dial.open_channel(target, self._coordinator) as channel:
-            stub = manager_service_pb2_grpc.ManagerServiceStub(channel)
-            call = stub.Connect(metadata=self._token.metadata)
-            try:
-                attached = await asyncio.wait_for(self._attach(call), ATTACH_TIMEOUT_SECONDS)
-                await self._serve(call, attached, stub)
-            finally:
-                call.cancel()
+    def _token_end(self, attached: stream.Attached) -> int:
+        return attached.token_expires_at.seconds
 
-    async def _attach(self, call: Call) -> stream.Attached:
-        await call.write(stream.ConnectRequest(attach=self._handler.attach()))
-        first = await call.read()
-        if not isinstance(first, stream.ConnectResponse) or first.WhichOneof("message") != "attached":
-            raise ConnectionError("the coordinator did not answer Attach with Attached")
-        return first.attached
+    def _attached(self, message: stream.Attached) -> None:
+        self._handler.attached(message)
 
-    async def _serve(
-        self, call: Call, attached: stream.Attached, stub: manager_service_pb2_grpc.ManagerServiceAsyncStub
-    ) -> None:
-        self._backoff.reset()
-        self._refusals = 0
-        outbox: asyncio.Queue[stream.ConnectRequest | None] = asyncio.Queue()
-        self._outbox = outbox
-        writer = asyncio.create_task(_write(call, outbox), name="stream writer")
-        refresher = asyncio.create_task(self._refresh(stub, attached.token_expires_at.seconds), name="token refresher")
-        try:
-            self._handler.attached(attached)
-            while isinstance(message := await call.read(), stream.ConnectResponse):
-                self._handler.received(message)
-        finally:
-            self._outbox = None
-            for task in (writer, refresher):
-                task.cancel()
-            await asyncio.wait({writer, refresher})
-            self._handler.disconnected()
+    def _received(self, message: stream.ConnectResponse) -> None:
+        self._handler.received(message)
 
-    async def _refresh(self, stub: manager_service_pb2_grpc.ManagerServiceAsyncStub, expires_at: int) -> None:
-        """Replaces the token before it ends, for as long as the stream lasts."""
-        while expires_at:
-            await asyncio.sleep(seconds_to_refresh(expires_at, time.time()))
-            try:
-                response = await stub.RefreshToken(
-                    manager_service_pb2.RefreshTokenRequest(),
-                    metadata=self._token.metadata,
-                    timeout=REFRESH_TIMEOUT_SECONDS,
-                )
-            except grpc.aio.AioRpcError as error:
-                _log.warning("token was not refreshed", problem=_words(error), retry_in=REFRESH_RETRY_SECONDS)
-                await asyncio.sleep(REFRESH_RETRY_SECONDS)
-                continue
-            self._token.replace(response.token)
-            expires_at = response.token_expires_at.seconds
-            _log.info("token refreshed", token_expires_at=expires_at)
+    def _disconnected(self) -> None:
+        self._handler.disconnected()
 
-    def _judge(self, error: grpc.aio.AioRpcError) -> None:
-        """Raises `RejectedError` when trying again would not help."""
-        reason = _reason(error)
-        if reason == errors_pb2.ERROR_REASON_SESSION_REPLACED:
-            raise RejectedError("another process attached with this manager's token and took its place") from error
-        if error.code() not in _REFUSED:
-            return
-        self._refusals += 1
-        if self._refusals >= MAX_REFUSALS:
-            raise RejectedError(f"the coordinator refuses this manager: {error.details()}") from error
-        with contextlib.suppress(TokenError):
-            self._token.reload()
-
-
-async def _write(call: Call, outbox: asyncio.Queue[stream.ConnectRequest | None]) -> None:
-    try:
-        while (message := await outbox.get()) is not None:
-            await call.write(message)
-        await call.done_writing()
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        # The reader hears of the same failure, with its status.
-        return
-
-
-def _reason(error: grpc.aio.AioRpcError) -> int | None:
-    # Its signature asks for grpc.Call; the three methods it uses are there.
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
-    for detail in status.details if status is not None else ():
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info) and info.domain == "mitosis":
-            with contextlib.suppress(ValueError):
-                return errors_pb2.ErrorReason.Value(f"ERROR_REASON_{info.reason}")
-    return None
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, grpc.aio.AioRpcError):
-        return f"{error.code().name}: {error.details()}"
-    return str(error) or type(error).__name__
+    def _rejected(self, why: str) -> None:
+        self._handler.rejected(why)

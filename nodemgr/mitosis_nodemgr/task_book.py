@@ -16,9 +16,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mitosis.ipc.v1 import worker_ipc_pb2 as ipc
 from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis.v1 import task_pb2
+from mitosis_common.report_ledger import Key
 from mitosis_nodemgr import deaths, prefetch
 from mitosis_nodemgr.deaths import Death
-from mitosis_nodemgr.reports import Key
 
 
 class Fate(Enum):

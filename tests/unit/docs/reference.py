@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from mitosis_coordinator import config as coordinator
 from mitosis_nodemgr import config as manager
+from mitosis_worker import config as worker
 
 _BOUNDS = (("ge", "≥ {}"), ("gt", "> {}"), ("le", "≤ {}"), ("lt", "< {}"), ("min_length", "{} or more characters"))
 _WORDS: Mapping[object, str] = {
@@ -45,6 +46,11 @@ def coordinator_rows() -> list[Key]:
 def manager_rows() -> list[Key]:
     """The manager's keys."""
     return list(_rows("manager", manager.ManagerConfig, manager.ENV_NAMES))
+
+
+def worker_rows() -> list[Key]:
+    """The independent worker's keys."""
+    return list(_rows("worker", worker.WorkerConfig, worker.ENV_NAMES))
 
 
 def _rows(where: str, model: type[BaseModel], names: Mapping[str, str]) -> Iterator[Key]:
@@ -120,7 +126,7 @@ def _computed(field: FieldInfo) -> str:
     return {
         "default_data_dir": "`$XDG_DATA_HOME/mitosis/coordinator`",
         "usable_cores": "the usable cores",
-        "_runtime_dir": "`$XDG_RUNTIME_DIR/mitosis`",
+        "runtime_dir": "`$XDG_RUNTIME_DIR/mitosis`",
         "_data_dir": "`$XDG_STATE_HOME/mitosis/manager`",
         "dict": "none",
     }[factory]

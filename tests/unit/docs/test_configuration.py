@@ -10,7 +10,8 @@ import yaml
 
 from mitosis_coordinator import config as coordinator
 from mitosis_nodemgr import config as manager
-from tests.unit.docs.reference import Key, coordinator_rows, manager_rows
+from mitosis_worker import config as worker
+from tests.unit.docs.reference import Key, coordinator_rows, manager_rows, worker_rows
 
 PAGE = Path(__file__).parents[3] / "docs" / "operations" / "configuration.md"
 _ROW = re.compile(
@@ -48,8 +49,8 @@ def documented(heading: str) -> list[Key]:
 
 @pytest.mark.parametrize(
     ("heading", "rows"),
-    [("Coordinator", coordinator_rows()), ("Manager", manager_rows())],
-    ids=["coordinator", "manager"],
+    [("Coordinator", coordinator_rows()), ("Manager", manager_rows()), ("Worker", worker_rows())],
+    ids=["coordinator", "manager", "worker"],
 )
 def test_the_page_says_what_the_models_say(heading: str, rows: list[Key]) -> None:
     assert documented(heading) == rows
@@ -65,6 +66,14 @@ def test_the_coordinator_takes_every_documented_variable(row: Key) -> None:
 @pytest.mark.parametrize("row", [row for row in manager_rows() if row.variable], ids=lambda row: row.key)
 def test_the_manager_takes_every_documented_variable(row: Key) -> None:
     loaded = manager.load(None, {**_NEEDED, **_COMPANIONS.get(row.key, {}), row.variable: _value(row)})
+
+    assert row.key.partition(".")[2] in getattr(loaded, row.key.partition(".")[0]).model_fields_set
+
+
+@pytest.mark.parametrize("row", worker_rows(), ids=lambda row: row.key)
+def test_the_worker_takes_every_documented_variable(row: Key) -> None:
+    needed = {"COORDINATOR_URL": _NEEDED["COORDINATOR_URL"], "WORKER_TOKEN_FILE": "/nonexistent/token"}
+    loaded = worker.load(None, {**needed, **_COMPANIONS.get(row.key, {}), row.variable: _value(row)})
 
     assert row.key.partition(".")[2] in getattr(loaded, row.key.partition(".")[0]).model_fields_set
 

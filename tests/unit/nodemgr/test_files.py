@@ -11,12 +11,14 @@ import pytest
 
 from mitosis.v1 import hook_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
+from mitosis_common import dial
+from mitosis_common.agent_config import Coordinator
 from mitosis_common.config import ConfigError
-from mitosis_nodemgr import config, dial
+from mitosis_common.token_file import Token, TokenError, seconds_to_refresh
+from mitosis_nodemgr import config
 from mitosis_nodemgr.child import ProcessId
 from mitosis_nodemgr.intents import Intent, IntentStore, kill_recorded
 from mitosis_nodemgr.lock import LockedError, hold
-from mitosis_nodemgr.token import Token, TokenError, seconds_to_refresh
 
 FLAT = """
 coordinator_url: "https://api.example.com"
@@ -143,12 +145,12 @@ def test_addresses_to_which_a_token_may_go(tmp_path: Path, text: str) -> None:
 
 
 async def test_no_token_goes_over_plain_text_to_another_machine() -> None:
-    coordinator = config.Coordinator(url="https://other")
+    coordinator = Coordinator(url="https://other")
     with pytest.raises(dial.DialError, match=r"plain text at 192\.0\.2\.1:7070.*coordinator\.insecure"):
         await dial.open_channel(dial.Target("192.0.2.1:7070", tls=False), coordinator)
     for address in ("127.0.0.1:7070", "[::1]:7070", "localhost:7070"):
         await (await dial.open_channel(dial.Target(address, tls=False), coordinator)).close()
-    allowed = config.Coordinator(url="https://other", insecure=True)
+    allowed = Coordinator(url="https://other", insecure=True)
     await (await dial.open_channel(dial.Target("192.0.2.1:7070", tls=False), allowed)).close()
 
 
@@ -157,7 +159,7 @@ async def test_certificates_that_cannot_be_read_are_named(tmp_path: Path, key: s
     files = dict.fromkeys(("ca_file", "certificate", "private_key"), tmp_path / "some.pem")
     (tmp_path / "some.pem").write_bytes(b"no certificate")
     document = {"url": "https://127.0.0.1:1", **files, key: tmp_path / "missing.pem"}
-    coordinator = config.Coordinator.model_validate(document)
+    coordinator = Coordinator.model_validate(document)
     with pytest.raises(dial.DialError, match=rf"coordinator\.{key} .*missing\.pem: No such file"):
         await dial.open_channel(dial.Target("127.0.0.1:1", tls=True), coordinator)
     with pytest.raises(dial.DialError, match=r"coordinator\.(ca_file|certificate)"):

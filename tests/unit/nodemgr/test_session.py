@@ -11,10 +11,10 @@ import grpc
 import pytest
 
 from mitosis.v1 import manager_stream_pb2 as stream
-from mitosis_nodemgr.config import Coordinator
+from mitosis_common.agent_config import Coordinator
+from mitosis_common.token_file import Token
 from mitosis_nodemgr.pump import ReportPump
 from mitosis_nodemgr.session import Session
-from mitosis_nodemgr.token import Token
 from tests.unit.nodemgr.fake_coordinator import FakeCoordinator, fake_coordinator
 
 
@@ -140,11 +140,11 @@ async def test_a_replaced_session_does_not_fight(
 async def test_a_refused_token_is_tried_a_few_times(
     coordinator: FakeCoordinator, holder: Holder, token: Token, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mitosis_nodemgr.session.Backoff.__next__", lambda _: 0.01)
+    monkeypatch.setattr("mitosis_common.stream.Backoff.__next__", lambda _: 0.01)
     coordinator.refusal = (grpc.StatusCode.UNAUTHENTICATED, "INVALID_TOKEN", "the token was revoked")
     await asyncio.wait_for(Session(Coordinator(stream_url=coordinator.url), token, holder).run(), 5)
     assert len(coordinator.tokens) == 3
-    assert holder.rejections == ["the coordinator refuses this manager: the token was revoked"]
+    assert holder.rejections == ["the coordinator refuses this process: the token was revoked"]
     assert "secret" not in holder.rejections[0]
 
 

@@ -10,9 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from mitosis.ipc.v1 import worker_ipc_pb2 as ipc
 from mitosis.v1 import manager_stream_pb2 as stream
-from mitosis_nodemgr import reports
+from mitosis_common import report_ledger as reports
+from mitosis_common.report_ledger import Key, ReportLedger
 from mitosis_nodemgr.deaths import Death
-from mitosis_nodemgr.reports import Key, ReportLedger
 from mitosis_nodemgr.task_book import Counters, Fate, Task, TaskBook
 
 WORKERS = st.integers(0, 2)

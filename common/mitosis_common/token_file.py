@@ -1,4 +1,4 @@
-"""The manager's token: read from a file, refreshed in that file before it ends."""
+"""A manager's or worker's token: read from a file, refreshed in that file before it ends."""
 
 from __future__ import annotations
 

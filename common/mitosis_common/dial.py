@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import grpc
 
+from mitosis_common.agent_config import Coordinator
 from mitosis_common.loopback import host_of, is_loopback
-from mitosis_nodemgr.config import Coordinator
 
 INFO_TIMEOUT_SECONDS = 10.0
 # A dead peer is noticed within the sum of both; without them a cut cable looks like a quiet coordinator for ever.

@@ -2,7 +2,7 @@
 
 A result that a worker handed over must reach the coordinator, whatever happens to the stream. So reports are numbered
 in batches, kept until `ReportsAcked`, and sent again after a reconnect. The ledger is bounded: when it is full the
-manager stops starting tasks, and nothing is lost.
+holder stops starting tasks, and nothing is lost.
 """
 
 from __future__ import annotations

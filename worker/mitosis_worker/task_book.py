@@ -1,0 +1,159 @@
+"""What an independent worker holds: tasks that wait, the one that runs, and reports. Without I/O or a clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from mitosis.ipc.v1 import worker_ipc_pb2
+from mitosis.v1 import manager_stream_pb2 as stream
+from mitosis_common.report_ledger import Key, ReportLedger
+
+
+@dataclass(slots=True)
+class TaskBook:
+    """Keeps count of one worker's tasks and of the credit that it gave.
+
+    Attributes:
+        window: Tasks that are wanted here, the running one included.
+    """
+
+    window: int
+    assignment_id: int = 0
+    running: stream.AssignedTask | None = None
+    draining: bool = False
+    completed: int = 0
+    failed: int = 0
+    ledger: ReportLedger = field(default_factory=ReportLedger)
+    _waiting: deque[stream.AssignedTask] = field(default_factory=deque)
+    _granted: int = 0
+    _received: int = 0
+    # The running task, when it is stopped to be handed back, or is not ours any more.
+    _giving_back: Key | None = None
+    _revoked: Key | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is here that somebody waits for."""
+        return self.running is None and not self._waiting and not len(self.ledger)
+
+    def held(self) -> list[stream.TaskAttempt]:
+        """Every attempt that is here, for the first message of a stream."""
+        tasks = [*self._waiting, *([self.running] if self.running is not None else [])]
+        keys = [_key(task) for task in tasks] + self.ledger.attempts()
+        return [stream.TaskAttempt(task_uuid=uuid, attempt=attempt) for uuid, attempt in keys]
+
+    def attached(self, assignment_id: int, revoked: Iterable[stream.TaskAttempt]) -> bool:
+        """A stream began; whether the running task is not ours any more and must be stopped."""
+        self.assignment_id = assignment_id
+        self._granted = self._received = 0
+        gone = {(one.task_uuid, one.attempt) for one in revoked}
+        self._waiting = deque(task for task in self._waiting if _key(task) not in gone)
+        self.ledger.drop(gone)
+        if self.running is not None and _key(self.running) in gone:
+            self._revoked = _key(self.running)
+            return True
+        return False
+
+    def credit(self) -> int | None:
+        """The new total to announce, or None when the old one will do."""
+        if self.draining or self.ledger.is_full:
+            return None
+        here = len(self._waiting) + (self.running is not None)
+        more = self.window - here - (self._granted - self._received)
+        if more <= 0:
+            return None
+        self._granted += more
+        return self._granted
+
+    def arrived(self, batch: stream.TaskBatch) -> list[stream.TaskAttempt]:
+        """Take tasks in; those that are not wanted any more, to be handed back."""
+        self._received += len(batch.tasks)
+        self._granted = max(self._granted, self._received)
+        if self.draining or batch.assignment_id != self.assignment_id:
+            return [_attempt(task) for task in batch.tasks]
+        self._waiting.extend(batch.tasks)
+        return []
+
+    def start_next(self) -> stream.AssignedTask | None:
+        """Take the next task to run; None when none waits."""
+        if self.running is not None or not self._waiting or self.draining:
+            return None
+        self.running = self._waiting.popleft()
+        return self.running
+
+    def ended(self, report: worker_ipc_pb2.WorkerReport) -> stream.TaskAttempt | None:
+        """The running task ended: its report is kept. Returns the attempt where it is handed back instead.
+
+        A report that comes twice, or of a task that is not ours any more, changes nothing.
+        """
+        key = (report.task_uuid, report.attempt)
+        if self.running is None or _key(self.running) != key:
+            return None
+        task, self.running = self.running, None
+        giving_back, self._giving_back = self._giving_back, None
+        revoked, self._revoked = self._revoked, None
+        if revoked == key:
+            return None
+        if giving_back == key and report.outcome == stream.TASK_OUTCOME_CANCELLED:
+            return _attempt(task)
+        self.ledger.add(
+            stream.TaskReport(
+                task_uuid=report.task_uuid,
+                attempt=report.attempt,
+                assignment_id=self.assignment_id,
+                outcome=report.outcome,
+                result=report.result,
+                started_at=report.started_at,
+                finished_at=report.finished_at,
+            )
+        )
+        if report.outcome == stream.TASK_OUTCOME_COMPLETED:
+            self.completed += 1
+        elif report.outcome != stream.TASK_OUTCOME_CANCELLED:
+            self.failed += 1
+        return None
+
+    def cancel(self, refs: Iterable[stream.TaskAttempt]) -> bool:
+        """Drop tasks that were cancelled, and report them so; whether the running one is among them."""
+        keys = {(one.task_uuid, one.attempt) for one in refs}
+        kept: deque[stream.AssignedTask] = deque()
+        for task in self._waiting:
+            if _key(task) in keys:
+                self.ledger.add(
+                    stream.TaskReport(
+                        task_uuid=task.task_uuid,
+                        attempt=task.attempt,
+                        assignment_id=self.assignment_id,
+                        outcome=stream.TASK_OUTCOME_CANCELLED,
+                    )
+                )
+            else:
+                kept.append(task)
+        self._waiting = kept
+        return self.running is not None and _key(self.running) in keys
+
+    def drain(self) -> list[stream.TaskAttempt]:
+        """Take nothing more; what did not start, to be handed back."""
+        self.draining = True
+        waiting, self._waiting = self._waiting, deque()
+        return [_attempt(task) for task in waiting]
+
+    def give_back_running(self) -> None:
+        """When the running task is stopped, it is handed back and not reported."""
+        if self.running is not None:
+            self._giving_back = _key(self.running)
+
+    def abandon_running(self) -> list[stream.TaskAttempt]:
+        """Let go of a task that was taken and never ran, or that cannot be stopped; to be handed back."""
+        task, self.running = self.running, None
+        return [] if task is None or self._revoked == _key(task) else [_attempt(task)]
+
+
+def _key(task: stream.AssignedTask) -> Key:
+    return task.task_uuid, task.attempt
+
+
+def _attempt(task: stream.AssignedTask) -> stream.TaskAttempt:
+    return stream.TaskAttempt(task_uuid=task.task_uuid, attempt=task.attempt)
