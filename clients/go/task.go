@@ -154,6 +154,9 @@ type TaskFailure struct {
 	Attempt     int
 	ManagerUUID string
 	ManagerName string
+	// WorkerUUID and WorkerName say which independent worker held it, in place of a manager.
+	WorkerUUID string
+	WorkerName string
 	// Error says what happened, for example "killed by SIGSEGV".
 	Error    string
 	FailedAt time.Time
@@ -165,6 +168,8 @@ func decodeTaskFailure(failure *mitosisv1.TaskFailure) TaskFailure {
 		Attempt:     int(failure.GetAttempt()),
 		ManagerUUID: failure.GetManagerUuid(),
 		ManagerName: failure.GetManagerName(),
+		WorkerUUID:  failure.GetWorkerUuid(),
+		WorkerName:  failure.GetWorkerName(),
 		Error:       failure.GetError(),
 		FailedAt:    decodeTime(failure.GetFailedAt()),
 	}
