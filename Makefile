@@ -13,6 +13,8 @@ STAMP := $(VENV)/.installed
 CONSTRAINTS := requirements/constraints.txt
 # Later arguments for a target: `make test ARGS='-k census -x'`, `make up ARGS='--managers 2'`.
 ARGS ?=
+# Processes that share the tests. Most of them wait for processes, so one more than a small machine has cores.
+JOBS ?= 3
 
 .PHONY: help
 help: ## List the targets
@@ -46,7 +48,8 @@ up: $(STAMP) ## Run PostgreSQL, coordinator and node manager in the foreground
 
 .PHONY: test
 test: $(STAMP) ## Run every test: unit, contract, integration, simulation, e2e
-	@$(BIN)/python -m pytest $(ARGS)
+	@# By file, because files share what they start; in order, because the long ones come first.
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(STAMP) ## Run the tests that start no process
