@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import Report
-from benchmarks.scenarios import idle, latency, rest, throughput
+from benchmarks.scenarios import costs, idle, latency, rest, throughput
 
 SCENARIOS: dict[str, Callable[[], Report]] = {
     "throughput": throughput.run,
+    "costs": costs.run,
     "latency": latency.run,
     "rest": rest.run,
     "idle": idle.run,

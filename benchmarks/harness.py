@@ -60,6 +60,16 @@ class Mitosis:
                 parts.setdefault(_part_of(process), []).append(process)
         return parts
 
+    def cpu_seconds(self) -> dict[str, float]:
+        """Processor time of every part so far, user and system, of the processes that run."""
+        seconds: dict[str, float] = {}
+        for part, processes in self.processes().items():
+            for process in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    times = process.cpu_times()
+                    seconds[part] = seconds.get(part, 0.0) + times.user + times.system
+        return seconds
+
 
 @contextlib.contextmanager
 def mitosis_up(*, workers: int, managers: int = 1) -> Iterator[Mitosis]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-import psutil
-
 from benchmarks.harness import Mitosis, Report, Row, mitosis_up, suite_spec
 from mitosis_client import AsyncClient
 
@@ -24,9 +22,9 @@ def run() -> Report:
     with mitosis_up(workers=WORKERS) as mitosis:
         asyncio.run(_hold_a_suite(mitosis))
         time.sleep(SETTLE_SECONDS)
-        before = _cpu_seconds(mitosis)
+        before = mitosis.cpu_seconds()
         time.sleep(SECONDS)
-        after = _cpu_seconds(mitosis)
+        after = mitosis.cpu_seconds()
     used = {part: 100 * (after[part] - before.get(part, 0.0)) / SECONDS for part in after}
     ours = sum(share for part, share in used.items() if part != "postgres")
     by_part = ", ".join(f"{part} {share:.2f} %" for part, share in sorted(used.items()))
@@ -53,15 +51,3 @@ async def _hold_a_suite(mitosis: Mitosis) -> None:
         await client.submit_many([{"handler": "benchmarks.tasks:noop"}] * 20, suite_uuid=suite.uuid)
         while (await client.get_suite(suite.uuid)).pending_tasks:
             await asyncio.sleep(0.05)
-
-
-def _cpu_seconds(mitosis: Mitosis) -> dict[str, float]:
-    seconds: dict[str, float] = {}
-    for part, processes in mitosis.processes().items():
-        for process in processes:
-            try:
-                times = process.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            seconds[part] = seconds.get(part, 0.0) + times.user + times.system
-    return seconds
