@@ -255,3 +255,29 @@ func (c *Client) ShutdownManager(ctx context.Context, uuid string, mode Shutdown
 	}
 	return decodeManager(answer.GetManager()), nil
 }
+
+// RevokeManagerToken ends a manager's token and its stream now, and returns the manager as it stands.
+//
+// Errors: [ErrInvalidField] (malformed UUID), [ErrNotFound], [ErrPermissionDenied].
+func (c *Client) RevokeManagerToken(ctx context.Context, uuid string) (*Manager, error) {
+	answer, err := c.managers.RevokeManagerToken(ctx, &mitosisv1.RevokeManagerTokenRequest{Uuid: uuid})
+	if err != nil {
+		return nil, err
+	}
+	return decodeManager(answer.GetManager()), nil
+}
+
+// RenewManagerToken ends a manager's token and its stream now, and gives it a new token, which is shown this once.
+//
+// Errors: [ErrInvalidField] (malformed UUID), [ErrNotFound], [ErrPermissionDenied].
+func (c *Client) RenewManagerToken(ctx context.Context, uuid string) (*Registration, error) {
+	answer, err := c.managers.RevokeManagerToken(ctx, &mitosisv1.RevokeManagerTokenRequest{Uuid: uuid, Renew: true})
+	if err != nil {
+		return nil, err
+	}
+	return &Registration{
+		Manager:        decodeManager(answer.GetManager()),
+		Token:          Secret(answer.GetToken()),
+		TokenExpiresAt: decodeTime(answer.GetTokenExpiresAt()),
+	}, nil
+}

@@ -112,26 +112,31 @@ var idempotent = map[string]bool{
 	mitosisv1.ManagerService_ListManagers_FullMethodName:    true,
 	mitosisv1.ManagerService_GetManager_FullMethodName:      true,
 	mitosisv1.ManagerService_ShutdownManager_FullMethodName: true,
+	// As with RefreshToken.
+	mitosisv1.ManagerService_RevokeManagerToken_FullMethodName: true,
 
 	// As with RefreshToken.
 	mitosisv1.WorkerService_RefreshWorkerToken_FullMethodName: true,
 	mitosisv1.WorkerService_ListWorkers_FullMethodName:        true,
 	mitosisv1.WorkerService_GetWorker_FullMethodName:          true,
 	mitosisv1.WorkerService_ShutdownWorker_FullMethodName:     true,
+	mitosisv1.WorkerService_RevokeWorkerToken_FullMethodName:  true,
 
 	// A second attempt changes nothing but counts against the limit of attempts.
 	mitosisv1.AuthService_Login_FullMethodName:          false,
 	mitosisv1.AuthService_GetCurrentUser_FullMethodName: true,
 	mitosisv1.AuthService_ChangePassword_FullMethodName: false,
+	mitosisv1.AuthService_RevokeTokens_FullMethodName:   false,
 
-	mitosisv1.AdminService_CreateUser_FullMethodName:   false,
-	mitosisv1.AdminService_ListUsers_FullMethodName:    true,
-	mitosisv1.AdminService_UpdateUser_FullMethodName:   true,
-	mitosisv1.AdminService_CreateGroup_FullMethodName:  false,
-	mitosisv1.AdminService_GetGroup_FullMethodName:     true,
-	mitosisv1.AdminService_ListGroups_FullMethodName:   true,
-	mitosisv1.AdminService_SetMember_FullMethodName:    true,
-	mitosisv1.AdminService_RemoveMember_FullMethodName: true,
+	mitosisv1.AdminService_CreateUser_FullMethodName:       false,
+	mitosisv1.AdminService_ListUsers_FullMethodName:        true,
+	mitosisv1.AdminService_UpdateUser_FullMethodName:       true,
+	mitosisv1.AdminService_RevokeUserTokens_FullMethodName: true,
+	mitosisv1.AdminService_CreateGroup_FullMethodName:      false,
+	mitosisv1.AdminService_GetGroup_FullMethodName:         true,
+	mitosisv1.AdminService_ListGroups_FullMethodName:       true,
+	mitosisv1.AdminService_SetMember_FullMethodName:        true,
+	mitosisv1.AdminService_RemoveMember_FullMethodName:     true,
 }
 
 // repeatable reports whether making the same call twice does no more than making it once.

@@ -132,6 +132,14 @@ func (c *Client) ChangePassword(ctx context.Context, currentPassword, newPasswor
 	return err
 }
 
+// RevokeTokens ends all tokens that the caller was given, this client's included.
+//
+// Errors: [ErrInvalidToken], [ErrWrongTokenKind].
+func (c *Client) RevokeTokens(ctx context.Context) error {
+	_, err := c.auth.RevokeTokens(ctx, &mitosisv1.RevokeTokensRequest{})
+	return err
+}
+
 // UserSpec describes a user to be created.
 type UserSpec struct {
 	Username string
@@ -183,6 +191,17 @@ func (c *Client) UpdateUser(ctx context.Context, username string, changes UserCh
 		Disabled: changes.Disabled,
 		IsAdmin:  changes.IsAdmin,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return decodeUser(answer.GetUser()), nil
+}
+
+// RevokeUserTokens ends all tokens that a user was given, and returns the user, who may log in again.
+//
+// Errors: [ErrNotFound], [ErrPermissionDenied].
+func (c *Client) RevokeUserTokens(ctx context.Context, username string) (*User, error) {
+	answer, err := c.admin.RevokeUserTokens(ctx, &mitosisv1.RevokeUserTokensRequest{Username: username})
 	if err != nil {
 		return nil, err
 	}

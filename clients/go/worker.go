@@ -158,3 +158,29 @@ func (c *Client) ShutdownWorker(ctx context.Context, uuid string, mode ShutdownM
 	}
 	return decodeWorker(answer.GetWorker()), nil
 }
+
+// RevokeWorkerToken ends a worker's token and its stream now, and returns the worker as it stands.
+//
+// Errors: [ErrInvalidField] (malformed UUID), [ErrNotFound], [ErrPermissionDenied].
+func (c *Client) RevokeWorkerToken(ctx context.Context, uuid string) (*Worker, error) {
+	answer, err := c.workers.RevokeWorkerToken(ctx, &mitosisv1.RevokeWorkerTokenRequest{Uuid: uuid})
+	if err != nil {
+		return nil, err
+	}
+	return decodeWorker(answer.GetWorker()), nil
+}
+
+// RenewWorkerToken ends a worker's token and its stream now, and gives it a new token, which is shown this once.
+//
+// Errors: [ErrInvalidField] (malformed UUID), [ErrNotFound], [ErrPermissionDenied].
+func (c *Client) RenewWorkerToken(ctx context.Context, uuid string) (*WorkerRegistration, error) {
+	answer, err := c.workers.RevokeWorkerToken(ctx, &mitosisv1.RevokeWorkerTokenRequest{Uuid: uuid, Renew: true})
+	if err != nil {
+		return nil, err
+	}
+	return &WorkerRegistration{
+		Worker:         decodeWorker(answer.GetWorker()),
+		Token:          Secret(answer.GetToken()),
+		TokenExpiresAt: decodeTime(answer.GetTokenExpiresAt()),
+	}, nil
+}

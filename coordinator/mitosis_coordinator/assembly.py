@@ -59,12 +59,19 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
         completion,
         max_tasks_per_suite=config.task_suites.max_tasks_per_suite,
     )
-    managers = ManagerService(database, signals, registry, components.authority, enabled=config.node_managers.enabled)
+    managers = ManagerService(
+        database,
+        signals,
+        registry,
+        components.authority,
+        components.authenticator,
+        enabled=config.node_managers.enabled,
+    )
     endings = Endings(database, signals, registry)
     assignments = AssignmentService(database, signals, registry, endings)
     attachments = AttachmentService(database, endings)
     reports = ReportService(database, signals, completion)
-    workers = WorkerService(database, worker_registry, components.authority)
+    workers = WorkerService(database, worker_registry, components.authority, components.authenticator)
     holdings = HoldingService(database, signals)
     settings = SessionSettings(
         heartbeat_interval=timedelta(seconds=config.stream.heartbeat_interval_seconds),

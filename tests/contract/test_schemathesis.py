@@ -33,6 +33,11 @@ include-operation-id = ["ListSuites", "ListTasks", "ListManagers", "ListUsers", 
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "413", "429"]
 """
 
+REVOKING = """
+[[operations]]
+include-operation-id = "RevokeTokens"
+headers = {{ Authorization = "Bearer {token}" }}
+"""
 
 # It learns names from answers, and would change the password of the administrator that it calls as.
 NOTHING = {"/users/": {"username": "nobody"}}
@@ -63,7 +68,9 @@ async def things(rest: Rest) -> dict[str, dict[str, str]]:
 async def test_the_server_keeps_to_the_document(
     coordinator: RunningCoordinator, rest: Rest, tmp_path: Path, there: bool
 ) -> None:
-    config = CONFIG
+    # One who may lose every token: the administrator's is for all the other calls.
+    _, token = await coordinator.new_user()
+    config = CONFIG + REVOKING.format(token=token)
     for prefix, values in (await things(rest) if there else NOTHING).items():
         config += f"\n[[operations]]\ninclude-path-regex = {json.dumps(f'^{prefix}')}\n"
         config += "".join(f"parameters.{json.dumps(f'path.{key}')} = {json.dumps(it)}\n" for key, it in values.items())

@@ -45,6 +45,12 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         )
         return pb.UpdateUserResponse(user=user_message(user))
 
+    async def RevokeUserTokens(  # noqa: N802
+        self, request: pb.RevokeUserTokensRequest, context: Context
+    ) -> pb.RevokeUserTokensResponse:
+        user = await self._service.revoke_user_tokens(username=request.username)
+        return pb.RevokeUserTokensResponse(user=user_message(user))
+
     async def CreateGroup(  # noqa: N802
         self, request: pb.CreateGroupRequest, context: Context
     ) -> pb.CreateGroupResponse:

@@ -44,3 +44,9 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
             peer=current_peer(),
         )
         return auth_service_pb2.ChangePasswordResponse()
+
+    async def RevokeTokens(  # noqa: N802
+        self, request: auth_service_pb2.RevokeTokensRequest, context: Context
+    ) -> auth_service_pb2.RevokeTokensResponse:
+        await self._service.revoke_tokens(current_user())
+        return auth_service_pb2.RevokeTokensResponse()

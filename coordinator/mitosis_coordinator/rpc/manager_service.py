@@ -95,6 +95,19 @@ class ManagerServicer(manager_service_pb2_grpc.ManagerServiceServicer):
         manager = await self._service.shut_down(current_user(), manager_id, graceful=graceful)
         return pb.ShutdownManagerResponse(manager=manager_message(manager))
 
+    async def RevokeManagerToken(  # noqa: N802
+        self, request: pb.RevokeManagerTokenRequest, context: Context
+    ) -> pb.RevokeManagerTokenResponse:
+        rules = Rules()
+        manager_id = rules.uuid("uuid", request.uuid)
+        rules.raise_if_broken()
+        manager, token = await self._service.revoke_token(current_user(), manager_id, renew=request.renew)
+        return pb.RevokeManagerTokenResponse(
+            manager=manager_message(manager),
+            token=token.token if token else None,
+            token_expires_at=optional_timestamp(token.expires_at if token else None),
+        )
+
     async def Connect(  # noqa: N802
         self, request_iterator: AsyncIterable[manager_stream_pb2.ConnectRequest], context: Context
     ) -> AsyncIterator[manager_stream_pb2.ConnectResponse]:

@@ -84,6 +84,19 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         worker = await self._service.shut_down(current_user(), worker_id, graceful=graceful)
         return pb.ShutdownWorkerResponse(worker=worker_message(worker))
 
+    async def RevokeWorkerToken(  # noqa: N802
+        self, request: pb.RevokeWorkerTokenRequest, context: Context
+    ) -> pb.RevokeWorkerTokenResponse:
+        rules = Rules()
+        worker_id = rules.uuid("uuid", request.uuid)
+        rules.raise_if_broken()
+        worker, token = await self._service.revoke_token(current_user(), worker_id, renew=request.renew)
+        return pb.RevokeWorkerTokenResponse(
+            worker=worker_message(worker),
+            token=token.token if token else None,
+            token_expires_at=optional_timestamp(token.expires_at if token else None),
+        )
+
     async def ConnectWorker(  # noqa: N802
         self, request_iterator: AsyncIterable[pb.ConnectWorkerRequest], context: Context
     ) -> AsyncIterator[pb.ConnectWorkerResponse]:

@@ -114,6 +114,19 @@ class AdminService:
         )
         return user
 
+    async def revoke_user_tokens(self, *, username: str) -> User:
+        """Revoke every token that a user was given before.
+
+        Raises:
+            NotFound: there is no such user.
+        """
+        async with self._database.transaction() as connection:
+            user = await _existing_user(connection, username)
+            await users.revoke_tokens(connection, user.id)
+        self._authenticator.forget(user.id)
+        log.info("tokens_revoked", user=user.username)
+        return user
+
     async def create_group(self, caller: UserPrincipal, *, name: str) -> Group:
         """Create a group with the caller as its `Admin`.
 

@@ -117,3 +117,10 @@ class AuthService:
             await users.update(connection, caller.user_id, password_hash=new_hash)
         self._authenticator.forget(caller.user_id)
         log.info("password_changed", user=caller.username)
+
+    async def revoke_tokens(self, caller: UserPrincipal) -> None:
+        """Revoke every token that the caller was given before."""
+        async with self._database.connection() as connection:
+            await users.revoke_tokens(connection, caller.user_id)
+        self._authenticator.forget(caller.user_id)
+        log.info("tokens_revoked", user=caller.username)

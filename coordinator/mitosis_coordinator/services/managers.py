@@ -21,6 +21,7 @@ from mitosis_coordinator.domain.ids import new_uuid
 from mitosis_coordinator.domain.manager import Manager, ManagerMetrics, ManagerRole
 from mitosis_coordinator.domain.principal import GroupRole, ManagerPrincipal, UserPrincipal
 from mitosis_coordinator.services.access import may_see
+from mitosis_coordinator.services.authenticator import Authenticator
 from mitosis_coordinator.services.groups import group_for
 from mitosis_coordinator.services.ports import LiveSessions, Signals
 from mitosis_coordinator.services.tokens import IssuedToken, TokenAuthority
@@ -49,7 +50,7 @@ async def resolve_manager(database: Database, manager_id: UUID, token_id: UUID) 
     async with database.connection() as connection:
         name = await managers.name_by_token(connection, manager_id, token_id)
     if name is None:
-        raise InvalidToken("the manager's token was replaced by a newer one, or the manager is gone")
+        raise InvalidToken("the manager's token was revoked or replaced by a newer one, or the manager is gone")
     return ManagerPrincipal(manager_id, name)
 
 
@@ -62,6 +63,7 @@ class ManagerService:
         signals: Signals,
         sessions: LiveSessions,
         authority: TokenAuthority,
+        authenticator: Authenticator,
         *,
         enabled: bool = True,
     ) -> None:
@@ -69,6 +71,7 @@ class ManagerService:
         self._signals = signals
         self._sessions = sessions
         self._authority = authority
+        self._authenticator = authenticator
         self._enabled = enabled
 
     async def register(
@@ -86,6 +89,7 @@ class ManagerService:
         if not self._enabled:
             raise Disabled("node managers are switched off (node_managers.enabled)")
         manager_id, token_id = new_uuid(), new_uuid()
+        known: suites.RememberedRequest | None = None
         async with self._database.transaction() as connection:
             memberships = [
                 (await group_for(connection, principal, group_name, GroupRole.ADMIN), role)
@@ -94,22 +98,24 @@ class ManagerService:
             if request_id:
                 wanted = suites.RememberedRequest(fingerprint, manager_id, 1)
                 known = await suites.remember_request(connection, principal.user_id, request_id, wanted)
-                if known is not None:
-                    if known.fingerprint != fingerprint:
-                        raise RequestIdReused(f"request_id {request_id} was used for another request")
-                    await managers.replace_token(connection, known.resource_id, token_id, at_once=True)
-                    manager = await self._read(connection, known.resource_id)
-                    self._sessions.disconnect(manager.id)
-                    return manager, self._authority.issue_manager_token(manager.id, token_id)
-            stored = await managers.insert(
-                connection, manager_id, new.name, new.tags, new.max_workers, token_id, principal.username
-            )
-            if not stored:
-                raise AlreadyExists("manager", new.name)
-            await managers.insert_memberships(connection, manager_id, memberships)
-            await suites.match_manager(connection, manager_id)
+            if known is not None:
+                if known.fingerprint != fingerprint:
+                    raise RequestIdReused(f"request_id {request_id} was used for another request")
+                manager_id = known.resource_id
+                await managers.replace_token(connection, manager_id, token_id, at_once=True)
+            else:
+                stored = await managers.insert(
+                    connection, manager_id, new.name, new.tags, new.max_workers, token_id, principal.username
+                )
+                if not stored:
+                    raise AlreadyExists("manager", new.name)
+                await managers.insert_memberships(connection, manager_id, memberships)
+                await suites.match_manager(connection, manager_id)
             manager = await self._read(connection, manager_id)
-        log.info("manager_registered", manager_uuid=str(manager_id), manager_name=new.name)
+        if known is not None:
+            self._token_ended(manager_id)
+        else:
+            log.info("manager_registered", manager_uuid=str(manager_id), manager_name=new.name)
         return manager, self._authority.issue_manager_token(manager_id, token_id)
 
     async def refresh_token(self, principal: ManagerPrincipal) -> IssuedToken:
@@ -163,26 +169,49 @@ class ManagerService:
             WrongState: It is not connected.
         """
         async with self._database.connection() as connection:
-            manager = await self._visible(connection, principal, manager_id)
-        if (
-            not any(
-                membership.role is ManagerRole.ADMIN and principal.has_role(membership.group_id, GroupRole.ADMIN)
-                for membership in manager.memberships
-            )
-            and not principal.is_admin
-        ):
-            raise PermissionDenied(f"manager {manager.name}: needs the role Admin in a group that may control it")
+            manager = await self._controlled(connection, principal, manager_id)
         reason = f"asked by {principal.username}"
         if not self._sessions.shut_down(manager_id, reason, graceful=graceful):
             raise WrongState("manager", manager.name, manager.state, "shut_down", (), besides=" and not connected")
         log.info("manager_shutdown_requested", manager_uuid=str(manager_id), graceful=graceful)
         return manager
 
+    async def revoke_token(
+        self, principal: UserPrincipal, manager_id: UUID, *, renew: bool
+    ) -> tuple[Manager, IssuedToken | None]:
+        """End a manager's token and its stream, and give it a new token if that is wanted.
+
+        Raises:
+            NotFound: There is none in the caller's groups.
+            PermissionDenied: The caller is not Admin of a group in which the manager has the role Admin.
+        """
+        token_id = new_uuid()
+        async with self._database.transaction() as connection:
+            manager = await self._controlled(connection, principal, manager_id)
+            await managers.replace_token(connection, manager_id, token_id, at_once=True)
+        self._token_ended(manager_id)
+        log.info("manager_token_revoked", manager_uuid=str(manager_id), user=principal.username, renewed=renew)
+        return manager, self._authority.issue_manager_token(manager_id, token_id) if renew else None
+
+    def _token_ended(self, manager_id: UUID) -> None:
+        # In this order: what is remembered would let the manager come back with the token that ended.
+        self._authenticator.forget(manager_id)
+        self._sessions.disconnect(manager_id)
+
     async def _visible(self, connection: Connection, principal: UserPrincipal, manager_id: UUID) -> Manager:
         manager = await managers.get(connection, manager_id)
         if manager is None or not may_see(principal, manager):
             raise NotFound("manager", str(manager_id))
         return self._as_seen_by(principal, manager)
+
+    async def _controlled(self, connection: Connection, principal: UserPrincipal, manager_id: UUID) -> Manager:
+        manager = await self._visible(connection, principal, manager_id)
+        if principal.is_admin or any(
+            membership.role is ManagerRole.ADMIN and principal.has_role(membership.group_id, GroupRole.ADMIN)
+            for membership in manager.memberships
+        ):
+            return manager
+        raise PermissionDenied(f"manager {manager.name}: needs the role Admin in a group that may control it")
 
     async def _read(self, connection: Connection, manager_id: UUID) -> Manager:
         manager = await managers.get(connection, manager_id)

@@ -42,6 +42,9 @@ class LiveSessions(Protocol):
     def cancel_tasks(self, manager_id: UUID, assignment_id: int, tasks: Sequence[AttemptRef]) -> None:
         """Tell a manager to stop some tasks."""
 
+    def recall_tasks(self, manager_id: UUID, assignment_id: int, count: int) -> None:
+        """Ask a manager to hand back so many unstarted tasks, and leave what is Ready to others for a moment."""
+
     def resize(self, manager_id: UUID, assignment_id: int, worker_count: int) -> None:
         """Tell a manager how many workers it runs from now on."""
 
@@ -49,7 +52,7 @@ class LiveSessions(Protocol):
         """What a manager's last heartbeat said; None when it is not connected here."""
 
     def disconnect(self, manager_id: UUID) -> None:
-        """End the session of a manager whose token was replaced; it comes back if it has the new one."""
+        """End the session of a manager whose token ended; it comes back if it has a new one."""
 
     def shut_down(self, manager_id: UUID, reason: str, *, graceful: bool) -> bool:
         """Tell a manager to end; False when it is not connected."""
@@ -65,7 +68,7 @@ class LiveWorkers(Protocol):
         """Where a worker stands now; None when it is not connected here."""
 
     def disconnect(self, worker_id: UUID) -> None:
-        """End the session of a worker whose token was replaced; it comes back if it has the new one."""
+        """End the session of a worker whose token ended; it comes back if it has a new one."""
 
     def shut_down(self, worker_id: UUID, reason: str, *, graceful: bool) -> bool:
         """Tell a worker to end; False when it is not connected."""

@@ -19,6 +19,7 @@ from mitosis_coordinator.domain.errors import (
 from mitosis_coordinator.domain.ids import new_uuid
 from mitosis_coordinator.domain.principal import GroupRole, UserPrincipal, WorkerPrincipal
 from mitosis_coordinator.domain.worker import Worker
+from mitosis_coordinator.services.authenticator import Authenticator
 from mitosis_coordinator.services.groups import group_for
 from mitosis_coordinator.services.ports import LiveWorkers
 from mitosis_coordinator.services.tokens import IssuedToken, TokenAuthority
@@ -46,17 +47,20 @@ async def resolve_worker(database: Database, worker_id: UUID, token_id: UUID) ->
     async with database.connection() as connection:
         name = await workers.name_by_token(connection, worker_id, token_id)
     if name is None:
-        raise InvalidToken("the worker's token was replaced by a newer one, or the worker is gone")
+        raise InvalidToken("the worker's token was revoked or replaced by a newer one, or the worker is gone")
     return WorkerPrincipal(worker_id, name)
 
 
 class WorkerService:
     """Use cases of independent workers; each is one transaction."""
 
-    def __init__(self, database: Database, live: LiveWorkers, authority: TokenAuthority) -> None:
+    def __init__(
+        self, database: Database, live: LiveWorkers, authority: TokenAuthority, authenticator: Authenticator
+    ) -> None:
         self._database = database
         self._live = live
         self._authority = authority
+        self._authenticator = authenticator
 
     async def register(
         self, principal: UserPrincipal, new: NewWorker, request_id: str, fingerprint: bytes
@@ -70,6 +74,7 @@ class WorkerService:
             RequestIdReused: The id was used for another request.
         """
         worker_id, token_id = new_uuid(), new_uuid()
+        known: suites.RememberedRequest | None = None
         async with self._database.transaction() as connection:
             group_ids = [
                 await group_for(connection, principal, group_name, GroupRole.ADMIN) for group_name in new.group_names
@@ -77,19 +82,21 @@ class WorkerService:
             if request_id:
                 wanted = suites.RememberedRequest(fingerprint, worker_id, 1)
                 known = await suites.remember_request(connection, principal.user_id, request_id, wanted)
-                if known is not None:
-                    if known.fingerprint != fingerprint:
-                        raise RequestIdReused(f"request_id {request_id} was used for another request")
-                    await workers.replace_token(connection, known.resource_id, token_id, at_once=True)
-                    worker = await self._read(connection, known.resource_id)
-                    self._live.disconnect(worker.id)
-                    return worker, self._authority.issue_worker_token(worker.id, token_id)
-            stored = await workers.insert(connection, worker_id, new.name, new.tags, token_id, principal.username)
-            if not stored:
-                raise AlreadyExists("worker", new.name)
-            await workers.insert_groups(connection, worker_id, group_ids)
+            if known is not None:
+                if known.fingerprint != fingerprint:
+                    raise RequestIdReused(f"request_id {request_id} was used for another request")
+                worker_id = known.resource_id
+                await workers.replace_token(connection, worker_id, token_id, at_once=True)
+            else:
+                stored = await workers.insert(connection, worker_id, new.name, new.tags, token_id, principal.username)
+                if not stored:
+                    raise AlreadyExists("worker", new.name)
+                await workers.insert_groups(connection, worker_id, group_ids)
             worker = await self._read(connection, worker_id)
-        log.info("worker_registered", worker_uuid=str(worker_id), worker_name=new.name)
+        if known is not None:
+            self._token_ended(worker_id)
+        else:
+            log.info("worker_registered", worker_uuid=str(worker_id), worker_name=new.name)
         return worker, self._authority.issue_worker_token(worker_id, token_id)
 
     async def refresh_token(self, principal: WorkerPrincipal) -> IssuedToken:
@@ -138,13 +145,33 @@ class WorkerService:
             WrongState: It is not connected.
         """
         async with self._database.connection() as connection:
-            worker = await self._visible(connection, principal, worker_id)
-        if not any(principal.has_role(group.id, GroupRole.ADMIN) for group in worker.groups) and not principal.is_admin:
-            raise PermissionDenied(f"worker {worker.name}: needs the role Admin in one of its groups")
+            worker = await self._controlled(connection, principal, worker_id)
         if not self._live.shut_down(worker_id, f"asked by {principal.username}", graceful=graceful):
             raise WrongState("worker", worker.name, worker.pulse.state, "shut_down", (), besides=" and not connected")
         log.info("worker_shutdown_requested", worker_uuid=str(worker_id), graceful=graceful)
         return worker
+
+    async def revoke_token(
+        self, principal: UserPrincipal, worker_id: UUID, *, renew: bool
+    ) -> tuple[Worker, IssuedToken | None]:
+        """End a worker's token and its stream, and give it a new token if that is wanted.
+
+        Raises:
+            NotFound: There is none in the caller's groups.
+            PermissionDenied: The caller is not Admin of one of its groups.
+        """
+        token_id = new_uuid()
+        async with self._database.transaction() as connection:
+            worker = await self._controlled(connection, principal, worker_id)
+            await workers.replace_token(connection, worker_id, token_id, at_once=True)
+        self._token_ended(worker_id)
+        log.info("worker_token_revoked", worker_uuid=str(worker_id), user=principal.username, renewed=renew)
+        return worker, self._authority.issue_worker_token(worker_id, token_id) if renew else None
+
+    def _token_ended(self, worker_id: UUID) -> None:
+        # In this order: what is remembered would let the worker come back with the token that ended.
+        self._authenticator.forget(worker_id)
+        self._live.disconnect(worker_id)
 
     async def _visible(self, connection: Connection, principal: UserPrincipal, worker_id: UUID) -> Worker:
         worker = await workers.get(connection, worker_id)
@@ -153,6 +180,12 @@ class WorkerService:
         ):
             raise NotFound("worker", str(worker_id))
         return self._as_seen_by(principal, worker)
+
+    async def _controlled(self, connection: Connection, principal: UserPrincipal, worker_id: UUID) -> Worker:
+        worker = await self._visible(connection, principal, worker_id)
+        if principal.is_admin or any(principal.has_role(group.id, GroupRole.ADMIN) for group in worker.groups):
+            return worker
+        raise PermissionDenied(f"worker {worker.name}: needs the role Admin in one of its groups")
 
     async def _read(self, connection: Connection, worker_id: UUID) -> Worker:
         worker = await workers.get(connection, worker_id)

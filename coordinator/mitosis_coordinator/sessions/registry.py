@@ -79,10 +79,8 @@ class SessionRegistry(Roster[Session, ManagerMetrics]):
         return None if session is None else session.metrics
 
     def disconnect(self, manager_id: UUID) -> None:
-        """End the session of a manager whose token was replaced."""
-        session = self.of(manager_id)
-        if session is not None:
-            session.close(InvalidToken("the manager's token was replaced by a newer one"))
+        """End every session of a manager whose token ended, also one that has not attached yet."""
+        self.close_those_of(manager_id, InvalidToken("the manager's token was revoked or replaced by a newer one"))
 
     def shut_down(self, manager_id: UUID, reason: str, *, graceful: bool) -> bool:
         """Tell a manager to end; False when it is not connected."""

@@ -98,6 +98,11 @@ class Roster(Generic[S, P]):
             if session.heard_at >= heard_after
         ]
 
+    def close_those_of(self, holder_id: UUID, because: Exception) -> None:
+        """End every session of a holder, also one that cannot be found yet."""
+        for session in [session for session in self._open if session.holder_id == holder_id]:
+            session.close(because)
+
     def dismiss(self, holder_id: UUID) -> None:
         """End the session of a holder that was given up; one that is there after all attaches anew."""
         session = self._by_holder.get(holder_id)

@@ -151,10 +151,8 @@ class WorkerRegistry(Roster[WorkerSession, WorkerPulse]):
         return None if session is None else session.pulse
 
     def disconnect(self, worker_id: UUID) -> None:
-        """End the session of a worker whose token was replaced."""
-        session = self.of(worker_id)
-        if session is not None:
-            session.close(InvalidToken("the worker's token was replaced by a newer one"))
+        """End every session of a worker whose token ended, also one that has not attached yet."""
+        self.close_those_of(worker_id, InvalidToken("the worker's token was revoked or replaced by a newer one"))
 
     def shut_down(self, worker_id: UUID, reason: str, *, graceful: bool) -> bool:
         """Tell a worker to end; False when it is not connected."""

@@ -115,6 +115,11 @@ async def update(
     )
 
 
+async def revoke_tokens(connection: Connection, user_id: UUID) -> None:
+    """Revoke every token issued before."""
+    await execute(connection, _SQL["revoke_tokens"], {"user_id": user_id})
+
+
 async def rehash(connection: Connection, user_id: UUID, old_hash: str, new_hash: str) -> None:
     """Store the same password under today's hashing parameters, unless it was changed meanwhile."""
     await execute(

@@ -79,3 +79,19 @@ class ManagerCalls(Calls):
         request = manager_service_pb2.ShutdownManagerRequest(uuid=uuid, graceful=graceful)
         answer = await self._transport.call(self._managers.ShutdownManager, request, repeatable=True)
         return convert.decode(answer.manager, Manager)
+
+    async def revoke_manager_token(self, uuid: str) -> Manager:
+        """Ends a manager's token and its stream now. Raises `InvalidField`, `NotFound`, `PermissionDenied`."""
+        request = manager_service_pb2.RevokeManagerTokenRequest(uuid=uuid)
+        answer = await self._transport.call(self._managers.RevokeManagerToken, request, repeatable=True)
+        return convert.decode(answer.manager, Manager)
+
+    async def renew_manager_token(self, uuid: str) -> Registration:
+        """Ends a manager's token and its stream now, and gives it a new token.
+
+        Raises `InvalidField`, `NotFound`, `PermissionDenied`.
+        """
+        request = manager_service_pb2.RevokeManagerTokenRequest(uuid=uuid, renew=True)
+        answer = await self._transport.call(self._managers.RevokeManagerToken, request, repeatable=True)
+        expires = answer.token_expires_at.ToDatetime(tzinfo=UTC)
+        return Registration(convert.decode(answer.manager, Manager), answer.token, expires)

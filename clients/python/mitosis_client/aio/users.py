@@ -52,6 +52,10 @@ class UserCalls(Calls):
         request = auth_service_pb2.ChangePasswordRequest(current_password=current_password, new_password=new_password)
         await self._transport.call(self._auth.ChangePassword, request, repeatable=False)
 
+    async def revoke_tokens(self) -> None:
+        """Ends all tokens of the caller, this client's included. Raises `InvalidToken`, `WrongTokenKind`."""
+        await self._transport.call(self._auth.RevokeTokens, auth_service_pb2.RevokeTokensRequest(), repeatable=False)
+
     async def create_user(self, username: str, password: str, *, is_admin: bool = False) -> User:
         """Creates a user. Raises `InvalidField`, `AlreadyExists`, `PermissionDenied`."""
         request = admin_service_pb2.CreateUserRequest(username=username, password=password, is_admin=is_admin)
@@ -71,6 +75,12 @@ class UserCalls(Calls):
             username=username, password=password, disabled=disabled, is_admin=is_admin
         )
         answer = await self._transport.call(self._admin.UpdateUser, request, repeatable=True)
+        return convert.decode(answer.user, User)
+
+    async def revoke_user_tokens(self, username: str) -> User:
+        """Ends all tokens of a user, who may log in again. Raises `NotFound`, `PermissionDenied`."""
+        request = admin_service_pb2.RevokeUserTokensRequest(username=username)
+        answer = await self._transport.call(self._admin.RevokeUserTokens, request, repeatable=True)
         return convert.decode(answer.user, User)
 
     async def create_group(self, group_name: str) -> Group:

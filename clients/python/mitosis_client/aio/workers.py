@@ -72,3 +72,19 @@ class WorkerCalls(Calls):
         request = worker_service_pb2.ShutdownWorkerRequest(uuid=uuid, graceful=graceful)
         answer = await self._transport.call(self._workers.ShutdownWorker, request, repeatable=True)
         return convert.decode(answer.worker, Worker)
+
+    async def revoke_worker_token(self, uuid: str) -> Worker:
+        """Ends a worker's token and its stream now. Raises `InvalidField`, `NotFound`, `PermissionDenied`."""
+        request = worker_service_pb2.RevokeWorkerTokenRequest(uuid=uuid)
+        answer = await self._transport.call(self._workers.RevokeWorkerToken, request, repeatable=True)
+        return convert.decode(answer.worker, Worker)
+
+    async def renew_worker_token(self, uuid: str) -> WorkerRegistration:
+        """Ends a worker's token and its stream now, and gives it a new token.
+
+        Raises `InvalidField`, `NotFound`, `PermissionDenied`.
+        """
+        request = worker_service_pb2.RevokeWorkerTokenRequest(uuid=uuid, renew=True)
+        answer = await self._transport.call(self._workers.RevokeWorkerToken, request, repeatable=True)
+        expires = answer.token_expires_at.ToDatetime(tzinfo=UTC)
+        return WorkerRegistration(convert.decode(answer.worker, Worker), answer.token, expires)

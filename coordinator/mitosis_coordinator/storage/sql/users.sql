@@ -92,6 +92,10 @@ UPDATE users SET
     END
 WHERE id = %(user_id)s;
 
+-- name: revoke_tokens
+-- Revokes every token of a user that was issued before.
+UPDATE users SET tokens_valid_after = clock_timestamp() WHERE id = %(user_id)s;
+
 -- name: rehash_password
 -- Stores the same password under today's hashing parameters, unless it was changed meanwhile.
 UPDATE users SET password_hash = %(password_hash)s WHERE id = %(user_id)s AND password_hash = %(old_hash)s;

@@ -346,6 +346,94 @@ func (x *UpdateUserResponse) GetUser() *User {
 	return nil
 }
 
+type RevokeUserTokensRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Username      string                 `protobuf:"bytes,1,opt,name=username,proto3" json:"username,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeUserTokensRequest) Reset() {
+	*x = RevokeUserTokensRequest{}
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeUserTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeUserTokensRequest) ProtoMessage() {}
+
+func (x *RevokeUserTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeUserTokensRequest.ProtoReflect.Descriptor instead.
+func (*RevokeUserTokensRequest) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RevokeUserTokensRequest) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+type RevokeUserTokensResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeUserTokensResponse) Reset() {
+	*x = RevokeUserTokensResponse{}
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeUserTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeUserTokensResponse) ProtoMessage() {}
+
+func (x *RevokeUserTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeUserTokensResponse.ProtoReflect.Descriptor instead.
+func (*RevokeUserTokensResponse) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RevokeUserTokensResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
 type CreateGroupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 64 of `a-z A-Z 0-9 . _ @ -`, unique.
@@ -356,7 +444,7 @@ type CreateGroupRequest struct {
 
 func (x *CreateGroupRequest) Reset() {
 	*x = CreateGroupRequest{}
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[6]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -368,7 +456,7 @@ func (x *CreateGroupRequest) String() string {
 func (*CreateGroupRequest) ProtoMessage() {}
 
 func (x *CreateGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[6]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -381,7 +469,7 @@ func (x *CreateGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGroupRequest.ProtoReflect.Descriptor instead.
 func (*CreateGroupRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{6}
+	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateGroupRequest) GetGroupName() string {
@@ -400,7 +488,7 @@ type CreateGroupResponse struct {
 
 func (x *CreateGroupResponse) Reset() {
 	*x = CreateGroupResponse{}
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[7]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -412,7 +500,7 @@ func (x *CreateGroupResponse) String() string {
 func (*CreateGroupResponse) ProtoMessage() {}
 
 func (x *CreateGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[7]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -425,7 +513,7 @@ func (x *CreateGroupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGroupResponse.ProtoReflect.Descriptor instead.
 func (*CreateGroupResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{7}
+	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateGroupResponse) GetGroup() *Group {
@@ -444,7 +532,7 @@ type GetGroupRequest struct {
 
 func (x *GetGroupRequest) Reset() {
 	*x = GetGroupRequest{}
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[8]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -456,7 +544,7 @@ func (x *GetGroupRequest) String() string {
 func (*GetGroupRequest) ProtoMessage() {}
 
 func (x *GetGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[8]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -469,7 +557,7 @@ func (x *GetGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGroupRequest.ProtoReflect.Descriptor instead.
 func (*GetGroupRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{8}
+	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetGroupRequest) GetGroupName() string {
@@ -488,7 +576,7 @@ type GetGroupResponse struct {
 
 func (x *GetGroupResponse) Reset() {
 	*x = GetGroupResponse{}
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[9]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +588,7 @@ func (x *GetGroupResponse) String() string {
 func (*GetGroupResponse) ProtoMessage() {}
 
 func (x *GetGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[9]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,7 +601,7 @@ func (x *GetGroupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGroupResponse.ProtoReflect.Descriptor instead.
 func (*GetGroupResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{9}
+	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetGroupResponse) GetGroup() *Group {
@@ -534,7 +622,7 @@ type ListGroupsRequest struct {
 
 func (x *ListGroupsRequest) Reset() {
 	*x = ListGroupsRequest{}
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[10]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -546,7 +634,7 @@ func (x *ListGroupsRequest) String() string {
 func (*ListGroupsRequest) ProtoMessage() {}
 
 func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[10]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -559,7 +647,7 @@ func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
 func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{10}
+	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListGroupsRequest) GetPageSize() int32 {
@@ -587,7 +675,7 @@ type ListGroupsResponse struct {
 
 func (x *ListGroupsResponse) Reset() {
 	*x = ListGroupsResponse{}
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[11]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -599,7 +687,7 @@ func (x *ListGroupsResponse) String() string {
 func (*ListGroupsResponse) ProtoMessage() {}
 
 func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[11]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,7 +700,7 @@ func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
 func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{11}
+	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListGroupsResponse) GetGroups() []*Group {
@@ -640,7 +728,7 @@ type SetMemberRequest struct {
 
 func (x *SetMemberRequest) Reset() {
 	*x = SetMemberRequest{}
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[12]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +740,7 @@ func (x *SetMemberRequest) String() string {
 func (*SetMemberRequest) ProtoMessage() {}
 
 func (x *SetMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[12]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +753,7 @@ func (x *SetMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMemberRequest.ProtoReflect.Descriptor instead.
 func (*SetMemberRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{12}
+	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SetMemberRequest) GetGroupName() string {
@@ -698,7 +786,7 @@ type SetMemberResponse struct {
 
 func (x *SetMemberResponse) Reset() {
 	*x = SetMemberResponse{}
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[13]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -710,7 +798,7 @@ func (x *SetMemberResponse) String() string {
 func (*SetMemberResponse) ProtoMessage() {}
 
 func (x *SetMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[13]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -723,7 +811,7 @@ func (x *SetMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMemberResponse.ProtoReflect.Descriptor instead.
 func (*SetMemberResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{13}
+	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SetMemberResponse) GetGroup() *Group {
@@ -743,7 +831,7 @@ type RemoveMemberRequest struct {
 
 func (x *RemoveMemberRequest) Reset() {
 	*x = RemoveMemberRequest{}
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[14]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -755,7 +843,7 @@ func (x *RemoveMemberRequest) String() string {
 func (*RemoveMemberRequest) ProtoMessage() {}
 
 func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[14]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,7 +856,7 @@ func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
 func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{14}
+	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RemoveMemberRequest) GetGroupName() string {
@@ -794,7 +882,7 @@ type RemoveMemberResponse struct {
 
 func (x *RemoveMemberResponse) Reset() {
 	*x = RemoveMemberResponse{}
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[15]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -806,7 +894,7 @@ func (x *RemoveMemberResponse) String() string {
 func (*RemoveMemberResponse) ProtoMessage() {}
 
 func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_admin_service_proto_msgTypes[15]
+	mi := &file_mitosis_v1_admin_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -819,7 +907,7 @@ func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
 func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{15}
+	return file_mitosis_v1_admin_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RemoveMemberResponse) GetGroup() *Group {
@@ -859,6 +947,10 @@ const file_mitosis_v1_admin_service_proto_rawDesc = "" +
 	"\t_disabledB\v\n" +
 	"\t_is_admin\":\n" +
 	"\x12UpdateUserResponse\x12$\n" +
+	"\x04user\x18\x01 \x01(\v2\x10.mitosis.v1.UserR\x04user\"5\n" +
+	"\x17RevokeUserTokensRequest\x12\x1a\n" +
+	"\busername\x18\x01 \x01(\tR\busername\"@\n" +
+	"\x18RevokeUserTokensResponse\x12$\n" +
 	"\x04user\x18\x01 \x01(\v2\x10.mitosis.v1.UserR\x04user\"3\n" +
 	"\x12CreateGroupRequest\x12\x1d\n" +
 	"\n" +
@@ -891,13 +983,14 @@ const file_mitosis_v1_admin_service_proto_rawDesc = "" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\"?\n" +
 	"\x14RemoveMemberResponse\x12'\n" +
-	"\x05group\x18\x01 \x01(\v2\x11.mitosis.v1.GroupR\x05group2\xfa\x06\n" +
+	"\x05group\x18\x01 \x01(\v2\x11.mitosis.v1.GroupR\x05group2\x85\b\n" +
 	"\fAdminService\x12d\n" +
 	"\n" +
 	"CreateUser\x12\x1d.mitosis.v1.CreateUserRequest\x1a\x1e.mitosis.v1.CreateUserResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*b\x04user\"\x06/users\x12X\n" +
 	"\tListUsers\x12\x1c.mitosis.v1.ListUsersRequest\x1a\x1d.mitosis.v1.ListUsersResponse\"\x0e\x82\xd3\xe4\x93\x02\b\x12\x06/users\x12o\n" +
 	"\n" +
-	"UpdateUser\x12\x1d.mitosis.v1.UpdateUserRequest\x1a\x1e.mitosis.v1.UpdateUserResponse\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*b\x04user2\x11/users/{username}\x12i\n" +
+	"UpdateUser\x12\x1d.mitosis.v1.UpdateUserRequest\x1a\x1e.mitosis.v1.UpdateUserResponse\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*b\x04user2\x11/users/{username}\x12\x88\x01\n" +
+	"\x10RevokeUserTokens\x12#.mitosis.v1.RevokeUserTokensRequest\x1a$.mitosis.v1.RevokeUserTokensResponse\")\x82\xd3\xe4\x93\x02#:\x01*b\x04user\"\x18/users/{username}/revoke\x12i\n" +
 	"\vCreateGroup\x12\x1e.mitosis.v1.CreateGroupRequest\x1a\x1f.mitosis.v1.CreateGroupResponse\"\x19\x82\xd3\xe4\x93\x02\x13:\x01*b\x05group\"\a/groups\x12j\n" +
 	"\bGetGroup\x12\x1b.mitosis.v1.GetGroupRequest\x1a\x1c.mitosis.v1.GetGroupResponse\"#\x82\xd3\xe4\x93\x02\x1db\x05group\x12\x14/groups/{group_name}\x12\\\n" +
 	"\n" +
@@ -917,59 +1010,64 @@ func file_mitosis_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_mitosis_v1_admin_service_proto_rawDescData
 }
 
-var file_mitosis_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_mitosis_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_mitosis_v1_admin_service_proto_goTypes = []any{
-	(*CreateUserRequest)(nil),    // 0: mitosis.v1.CreateUserRequest
-	(*CreateUserResponse)(nil),   // 1: mitosis.v1.CreateUserResponse
-	(*ListUsersRequest)(nil),     // 2: mitosis.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),    // 3: mitosis.v1.ListUsersResponse
-	(*UpdateUserRequest)(nil),    // 4: mitosis.v1.UpdateUserRequest
-	(*UpdateUserResponse)(nil),   // 5: mitosis.v1.UpdateUserResponse
-	(*CreateGroupRequest)(nil),   // 6: mitosis.v1.CreateGroupRequest
-	(*CreateGroupResponse)(nil),  // 7: mitosis.v1.CreateGroupResponse
-	(*GetGroupRequest)(nil),      // 8: mitosis.v1.GetGroupRequest
-	(*GetGroupResponse)(nil),     // 9: mitosis.v1.GetGroupResponse
-	(*ListGroupsRequest)(nil),    // 10: mitosis.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil),   // 11: mitosis.v1.ListGroupsResponse
-	(*SetMemberRequest)(nil),     // 12: mitosis.v1.SetMemberRequest
-	(*SetMemberResponse)(nil),    // 13: mitosis.v1.SetMemberResponse
-	(*RemoveMemberRequest)(nil),  // 14: mitosis.v1.RemoveMemberRequest
-	(*RemoveMemberResponse)(nil), // 15: mitosis.v1.RemoveMemberResponse
-	(*User)(nil),                 // 16: mitosis.v1.User
-	(*Group)(nil),                // 17: mitosis.v1.Group
-	(GroupRole)(0),               // 18: mitosis.v1.GroupRole
+	(*CreateUserRequest)(nil),        // 0: mitosis.v1.CreateUserRequest
+	(*CreateUserResponse)(nil),       // 1: mitosis.v1.CreateUserResponse
+	(*ListUsersRequest)(nil),         // 2: mitosis.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),        // 3: mitosis.v1.ListUsersResponse
+	(*UpdateUserRequest)(nil),        // 4: mitosis.v1.UpdateUserRequest
+	(*UpdateUserResponse)(nil),       // 5: mitosis.v1.UpdateUserResponse
+	(*RevokeUserTokensRequest)(nil),  // 6: mitosis.v1.RevokeUserTokensRequest
+	(*RevokeUserTokensResponse)(nil), // 7: mitosis.v1.RevokeUserTokensResponse
+	(*CreateGroupRequest)(nil),       // 8: mitosis.v1.CreateGroupRequest
+	(*CreateGroupResponse)(nil),      // 9: mitosis.v1.CreateGroupResponse
+	(*GetGroupRequest)(nil),          // 10: mitosis.v1.GetGroupRequest
+	(*GetGroupResponse)(nil),         // 11: mitosis.v1.GetGroupResponse
+	(*ListGroupsRequest)(nil),        // 12: mitosis.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),       // 13: mitosis.v1.ListGroupsResponse
+	(*SetMemberRequest)(nil),         // 14: mitosis.v1.SetMemberRequest
+	(*SetMemberResponse)(nil),        // 15: mitosis.v1.SetMemberResponse
+	(*RemoveMemberRequest)(nil),      // 16: mitosis.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),     // 17: mitosis.v1.RemoveMemberResponse
+	(*User)(nil),                     // 18: mitosis.v1.User
+	(*Group)(nil),                    // 19: mitosis.v1.Group
+	(GroupRole)(0),                   // 20: mitosis.v1.GroupRole
 }
 var file_mitosis_v1_admin_service_proto_depIdxs = []int32{
-	16, // 0: mitosis.v1.CreateUserResponse.user:type_name -> mitosis.v1.User
-	16, // 1: mitosis.v1.ListUsersResponse.users:type_name -> mitosis.v1.User
-	16, // 2: mitosis.v1.UpdateUserResponse.user:type_name -> mitosis.v1.User
-	17, // 3: mitosis.v1.CreateGroupResponse.group:type_name -> mitosis.v1.Group
-	17, // 4: mitosis.v1.GetGroupResponse.group:type_name -> mitosis.v1.Group
-	17, // 5: mitosis.v1.ListGroupsResponse.groups:type_name -> mitosis.v1.Group
-	18, // 6: mitosis.v1.SetMemberRequest.role:type_name -> mitosis.v1.GroupRole
-	17, // 7: mitosis.v1.SetMemberResponse.group:type_name -> mitosis.v1.Group
-	17, // 8: mitosis.v1.RemoveMemberResponse.group:type_name -> mitosis.v1.Group
-	0,  // 9: mitosis.v1.AdminService.CreateUser:input_type -> mitosis.v1.CreateUserRequest
-	2,  // 10: mitosis.v1.AdminService.ListUsers:input_type -> mitosis.v1.ListUsersRequest
-	4,  // 11: mitosis.v1.AdminService.UpdateUser:input_type -> mitosis.v1.UpdateUserRequest
-	6,  // 12: mitosis.v1.AdminService.CreateGroup:input_type -> mitosis.v1.CreateGroupRequest
-	8,  // 13: mitosis.v1.AdminService.GetGroup:input_type -> mitosis.v1.GetGroupRequest
-	10, // 14: mitosis.v1.AdminService.ListGroups:input_type -> mitosis.v1.ListGroupsRequest
-	12, // 15: mitosis.v1.AdminService.SetMember:input_type -> mitosis.v1.SetMemberRequest
-	14, // 16: mitosis.v1.AdminService.RemoveMember:input_type -> mitosis.v1.RemoveMemberRequest
-	1,  // 17: mitosis.v1.AdminService.CreateUser:output_type -> mitosis.v1.CreateUserResponse
-	3,  // 18: mitosis.v1.AdminService.ListUsers:output_type -> mitosis.v1.ListUsersResponse
-	5,  // 19: mitosis.v1.AdminService.UpdateUser:output_type -> mitosis.v1.UpdateUserResponse
-	7,  // 20: mitosis.v1.AdminService.CreateGroup:output_type -> mitosis.v1.CreateGroupResponse
-	9,  // 21: mitosis.v1.AdminService.GetGroup:output_type -> mitosis.v1.GetGroupResponse
-	11, // 22: mitosis.v1.AdminService.ListGroups:output_type -> mitosis.v1.ListGroupsResponse
-	13, // 23: mitosis.v1.AdminService.SetMember:output_type -> mitosis.v1.SetMemberResponse
-	15, // 24: mitosis.v1.AdminService.RemoveMember:output_type -> mitosis.v1.RemoveMemberResponse
-	17, // [17:25] is the sub-list for method output_type
-	9,  // [9:17] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	18, // 0: mitosis.v1.CreateUserResponse.user:type_name -> mitosis.v1.User
+	18, // 1: mitosis.v1.ListUsersResponse.users:type_name -> mitosis.v1.User
+	18, // 2: mitosis.v1.UpdateUserResponse.user:type_name -> mitosis.v1.User
+	18, // 3: mitosis.v1.RevokeUserTokensResponse.user:type_name -> mitosis.v1.User
+	19, // 4: mitosis.v1.CreateGroupResponse.group:type_name -> mitosis.v1.Group
+	19, // 5: mitosis.v1.GetGroupResponse.group:type_name -> mitosis.v1.Group
+	19, // 6: mitosis.v1.ListGroupsResponse.groups:type_name -> mitosis.v1.Group
+	20, // 7: mitosis.v1.SetMemberRequest.role:type_name -> mitosis.v1.GroupRole
+	19, // 8: mitosis.v1.SetMemberResponse.group:type_name -> mitosis.v1.Group
+	19, // 9: mitosis.v1.RemoveMemberResponse.group:type_name -> mitosis.v1.Group
+	0,  // 10: mitosis.v1.AdminService.CreateUser:input_type -> mitosis.v1.CreateUserRequest
+	2,  // 11: mitosis.v1.AdminService.ListUsers:input_type -> mitosis.v1.ListUsersRequest
+	4,  // 12: mitosis.v1.AdminService.UpdateUser:input_type -> mitosis.v1.UpdateUserRequest
+	6,  // 13: mitosis.v1.AdminService.RevokeUserTokens:input_type -> mitosis.v1.RevokeUserTokensRequest
+	8,  // 14: mitosis.v1.AdminService.CreateGroup:input_type -> mitosis.v1.CreateGroupRequest
+	10, // 15: mitosis.v1.AdminService.GetGroup:input_type -> mitosis.v1.GetGroupRequest
+	12, // 16: mitosis.v1.AdminService.ListGroups:input_type -> mitosis.v1.ListGroupsRequest
+	14, // 17: mitosis.v1.AdminService.SetMember:input_type -> mitosis.v1.SetMemberRequest
+	16, // 18: mitosis.v1.AdminService.RemoveMember:input_type -> mitosis.v1.RemoveMemberRequest
+	1,  // 19: mitosis.v1.AdminService.CreateUser:output_type -> mitosis.v1.CreateUserResponse
+	3,  // 20: mitosis.v1.AdminService.ListUsers:output_type -> mitosis.v1.ListUsersResponse
+	5,  // 21: mitosis.v1.AdminService.UpdateUser:output_type -> mitosis.v1.UpdateUserResponse
+	7,  // 22: mitosis.v1.AdminService.RevokeUserTokens:output_type -> mitosis.v1.RevokeUserTokensResponse
+	9,  // 23: mitosis.v1.AdminService.CreateGroup:output_type -> mitosis.v1.CreateGroupResponse
+	11, // 24: mitosis.v1.AdminService.GetGroup:output_type -> mitosis.v1.GetGroupResponse
+	13, // 25: mitosis.v1.AdminService.ListGroups:output_type -> mitosis.v1.ListGroupsResponse
+	15, // 26: mitosis.v1.AdminService.SetMember:output_type -> mitosis.v1.SetMemberResponse
+	17, // 27: mitosis.v1.AdminService.RemoveMember:output_type -> mitosis.v1.RemoveMemberResponse
+	19, // [19:28] is the sub-list for method output_type
+	10, // [10:19] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_mitosis_v1_admin_service_proto_init() }
@@ -981,14 +1079,14 @@ func file_mitosis_v1_admin_service_proto_init() {
 	file_mitosis_v1_user_proto_init()
 	file_mitosis_v1_admin_service_proto_msgTypes[2].OneofWrappers = []any{}
 	file_mitosis_v1_admin_service_proto_msgTypes[4].OneofWrappers = []any{}
-	file_mitosis_v1_admin_service_proto_msgTypes[10].OneofWrappers = []any{}
+	file_mitosis_v1_admin_service_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mitosis_v1_admin_service_proto_rawDesc), len(file_mitosis_v1_admin_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

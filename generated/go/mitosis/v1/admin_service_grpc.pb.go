@@ -19,14 +19,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_CreateUser_FullMethodName   = "/mitosis.v1.AdminService/CreateUser"
-	AdminService_ListUsers_FullMethodName    = "/mitosis.v1.AdminService/ListUsers"
-	AdminService_UpdateUser_FullMethodName   = "/mitosis.v1.AdminService/UpdateUser"
-	AdminService_CreateGroup_FullMethodName  = "/mitosis.v1.AdminService/CreateGroup"
-	AdminService_GetGroup_FullMethodName     = "/mitosis.v1.AdminService/GetGroup"
-	AdminService_ListGroups_FullMethodName   = "/mitosis.v1.AdminService/ListGroups"
-	AdminService_SetMember_FullMethodName    = "/mitosis.v1.AdminService/SetMember"
-	AdminService_RemoveMember_FullMethodName = "/mitosis.v1.AdminService/RemoveMember"
+	AdminService_CreateUser_FullMethodName       = "/mitosis.v1.AdminService/CreateUser"
+	AdminService_ListUsers_FullMethodName        = "/mitosis.v1.AdminService/ListUsers"
+	AdminService_UpdateUser_FullMethodName       = "/mitosis.v1.AdminService/UpdateUser"
+	AdminService_RevokeUserTokens_FullMethodName = "/mitosis.v1.AdminService/RevokeUserTokens"
+	AdminService_CreateGroup_FullMethodName      = "/mitosis.v1.AdminService/CreateGroup"
+	AdminService_GetGroup_FullMethodName         = "/mitosis.v1.AdminService/GetGroup"
+	AdminService_ListGroups_FullMethodName       = "/mitosis.v1.AdminService/ListGroups"
+	AdminService_SetMember_FullMethodName        = "/mitosis.v1.AdminService/SetMember"
+	AdminService_RemoveMember_FullMethodName     = "/mitosis.v1.AdminService/RemoveMember"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -45,6 +46,9 @@ type AdminServiceClient interface {
 	// the user. Idempotent.
 	// Errors: INVALID_FIELD, NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (last administrator).
 	UpdateUser(ctx context.Context, in *UpdateUserRequest, opts ...grpc.CallOption) (*UpdateUserResponse, error)
+	// Ends all tokens that a user was given. The user may log in again. Idempotent.
+	// Errors: NOT_FOUND, PERMISSION_DENIED.
+	RevokeUserTokens(ctx context.Context, in *RevokeUserTokensRequest, opts ...grpc.CallOption) (*RevokeUserTokensResponse, error)
 	// Creates a group, with the caller as its `Admin`.
 	// Errors: INVALID_FIELD, ALREADY_EXISTS, PERMISSION_DENIED. Not idempotent.
 	CreateGroup(ctx context.Context, in *CreateGroupRequest, opts ...grpc.CallOption) (*CreateGroupResponse, error)
@@ -93,6 +97,16 @@ func (c *adminServiceClient) UpdateUser(ctx context.Context, in *UpdateUserReque
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(UpdateUserResponse)
 	err := c.cc.Invoke(ctx, AdminService_UpdateUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RevokeUserTokens(ctx context.Context, in *RevokeUserTokensRequest, opts ...grpc.CallOption) (*RevokeUserTokensResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeUserTokensResponse)
+	err := c.cc.Invoke(ctx, AdminService_RevokeUserTokens_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +179,9 @@ type AdminServiceServer interface {
 	// the user. Idempotent.
 	// Errors: INVALID_FIELD, NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (last administrator).
 	UpdateUser(context.Context, *UpdateUserRequest) (*UpdateUserResponse, error)
+	// Ends all tokens that a user was given. The user may log in again. Idempotent.
+	// Errors: NOT_FOUND, PERMISSION_DENIED.
+	RevokeUserTokens(context.Context, *RevokeUserTokensRequest) (*RevokeUserTokensResponse, error)
 	// Creates a group, with the caller as its `Admin`.
 	// Errors: INVALID_FIELD, ALREADY_EXISTS, PERMISSION_DENIED. Not idempotent.
 	CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error)
@@ -197,6 +214,9 @@ func (UnimplementedAdminServiceServer) ListUsers(context.Context, *ListUsersRequ
 }
 func (UnimplementedAdminServiceServer) UpdateUser(context.Context, *UpdateUserRequest) (*UpdateUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateUser not implemented")
+}
+func (UnimplementedAdminServiceServer) RevokeUserTokens(context.Context, *RevokeUserTokensRequest) (*RevokeUserTokensResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeUserTokens not implemented")
 }
 func (UnimplementedAdminServiceServer) CreateGroup(context.Context, *CreateGroupRequest) (*CreateGroupResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateGroup not implemented")
@@ -284,6 +304,24 @@ func _AdminService_UpdateUser_Handler(srv interface{}, ctx context.Context, dec 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServiceServer).UpdateUser(ctx, req.(*UpdateUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RevokeUserTokens_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeUserTokensRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RevokeUserTokens(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RevokeUserTokens_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RevokeUserTokens(ctx, req.(*RevokeUserTokensRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -396,6 +434,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UpdateUser",
 			Handler:    _AdminService_UpdateUser_Handler,
+		},
+		{
+			MethodName: "RevokeUserTokens",
+			Handler:    _AdminService_RevokeUserTokens_Handler,
 		},
 		{
 			MethodName: "CreateGroup",

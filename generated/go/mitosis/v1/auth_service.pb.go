@@ -304,6 +304,78 @@ func (*ChangePasswordResponse) Descriptor() ([]byte, []int) {
 	return file_mitosis_v1_auth_service_proto_rawDescGZIP(), []int{5}
 }
 
+type RevokeTokensRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokensRequest) Reset() {
+	*x = RevokeTokensRequest{}
+	mi := &file_mitosis_v1_auth_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokensRequest) ProtoMessage() {}
+
+func (x *RevokeTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_auth_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokensRequest.ProtoReflect.Descriptor instead.
+func (*RevokeTokensRequest) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_auth_service_proto_rawDescGZIP(), []int{6}
+}
+
+type RevokeTokensResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokensResponse) Reset() {
+	*x = RevokeTokensResponse{}
+	mi := &file_mitosis_v1_auth_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokensResponse) ProtoMessage() {}
+
+func (x *RevokeTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_auth_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokensResponse.ProtoReflect.Descriptor instead.
+func (*RevokeTokensResponse) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_auth_service_proto_rawDescGZIP(), []int{7}
+}
+
 var File_mitosis_v1_auth_service_proto protoreflect.FileDescriptor
 
 const file_mitosis_v1_auth_service_proto_rawDesc = "" +
@@ -324,11 +396,14 @@ const file_mitosis_v1_auth_service_proto_rawDesc = "" +
 	"\x15ChangePasswordRequest\x12/\n" +
 	"\x10current_password\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x01R\x0fcurrentPassword\x12'\n" +
 	"\fnew_password\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01R\vnewPassword\"\x18\n" +
-	"\x16ChangePasswordResponse2\xc0\x02\n" +
+	"\x16ChangePasswordResponse\"\x15\n" +
+	"\x13RevokeTokensRequest\"\x16\n" +
+	"\x14RevokeTokensResponse2\xac\x03\n" +
 	"\vAuthService\x12O\n" +
 	"\x05Login\x12\x18.mitosis.v1.LoginRequest\x1a\x19.mitosis.v1.LoginResponse\"\x11\x82\xd3\xe4\x93\x02\v:\x01*\"\x06/login\x12l\n" +
 	"\x0eGetCurrentUser\x12!.mitosis.v1.GetCurrentUserRequest\x1a\".mitosis.v1.GetCurrentUserResponse\"\x13\x82\xd3\xe4\x93\x02\rb\x04user\x12\x05/auth\x12r\n" +
-	"\x0eChangePassword\x12!.mitosis.v1.ChangePasswordRequest\x1a\".mitosis.v1.ChangePasswordResponse\"\x19\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/auth/passwordBFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3"
+	"\x0eChangePassword\x12!.mitosis.v1.ChangePasswordRequest\x1a\".mitosis.v1.ChangePasswordResponse\"\x19\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/auth/password\x12j\n" +
+	"\fRevokeTokens\x12\x1f.mitosis.v1.RevokeTokensRequest\x1a .mitosis.v1.RevokeTokensResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/auth/revokeBFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3"
 
 var (
 	file_mitosis_v1_auth_service_proto_rawDescOnce sync.Once
@@ -342,7 +417,7 @@ func file_mitosis_v1_auth_service_proto_rawDescGZIP() []byte {
 	return file_mitosis_v1_auth_service_proto_rawDescData
 }
 
-var file_mitosis_v1_auth_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_mitosis_v1_auth_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_mitosis_v1_auth_service_proto_goTypes = []any{
 	(*LoginRequest)(nil),           // 0: mitosis.v1.LoginRequest
 	(*LoginResponse)(nil),          // 1: mitosis.v1.LoginResponse
@@ -350,21 +425,25 @@ var file_mitosis_v1_auth_service_proto_goTypes = []any{
 	(*GetCurrentUserResponse)(nil), // 3: mitosis.v1.GetCurrentUserResponse
 	(*ChangePasswordRequest)(nil),  // 4: mitosis.v1.ChangePasswordRequest
 	(*ChangePasswordResponse)(nil), // 5: mitosis.v1.ChangePasswordResponse
-	(*timestamppb.Timestamp)(nil),  // 6: google.protobuf.Timestamp
-	(*User)(nil),                   // 7: mitosis.v1.User
+	(*RevokeTokensRequest)(nil),    // 6: mitosis.v1.RevokeTokensRequest
+	(*RevokeTokensResponse)(nil),   // 7: mitosis.v1.RevokeTokensResponse
+	(*timestamppb.Timestamp)(nil),  // 8: google.protobuf.Timestamp
+	(*User)(nil),                   // 9: mitosis.v1.User
 }
 var file_mitosis_v1_auth_service_proto_depIdxs = []int32{
-	6, // 0: mitosis.v1.LoginResponse.expires_at:type_name -> google.protobuf.Timestamp
-	7, // 1: mitosis.v1.LoginResponse.user:type_name -> mitosis.v1.User
-	7, // 2: mitosis.v1.GetCurrentUserResponse.user:type_name -> mitosis.v1.User
+	8, // 0: mitosis.v1.LoginResponse.expires_at:type_name -> google.protobuf.Timestamp
+	9, // 1: mitosis.v1.LoginResponse.user:type_name -> mitosis.v1.User
+	9, // 2: mitosis.v1.GetCurrentUserResponse.user:type_name -> mitosis.v1.User
 	0, // 3: mitosis.v1.AuthService.Login:input_type -> mitosis.v1.LoginRequest
 	2, // 4: mitosis.v1.AuthService.GetCurrentUser:input_type -> mitosis.v1.GetCurrentUserRequest
 	4, // 5: mitosis.v1.AuthService.ChangePassword:input_type -> mitosis.v1.ChangePasswordRequest
-	1, // 6: mitosis.v1.AuthService.Login:output_type -> mitosis.v1.LoginResponse
-	3, // 7: mitosis.v1.AuthService.GetCurrentUser:output_type -> mitosis.v1.GetCurrentUserResponse
-	5, // 8: mitosis.v1.AuthService.ChangePassword:output_type -> mitosis.v1.ChangePasswordResponse
-	6, // [6:9] is the sub-list for method output_type
-	3, // [3:6] is the sub-list for method input_type
+	6, // 6: mitosis.v1.AuthService.RevokeTokens:input_type -> mitosis.v1.RevokeTokensRequest
+	1, // 7: mitosis.v1.AuthService.Login:output_type -> mitosis.v1.LoginResponse
+	3, // 8: mitosis.v1.AuthService.GetCurrentUser:output_type -> mitosis.v1.GetCurrentUserResponse
+	5, // 9: mitosis.v1.AuthService.ChangePassword:output_type -> mitosis.v1.ChangePasswordResponse
+	7, // 10: mitosis.v1.AuthService.RevokeTokens:output_type -> mitosis.v1.RevokeTokensResponse
+	7, // [7:11] is the sub-list for method output_type
+	3, // [3:7] is the sub-list for method input_type
 	3, // [3:3] is the sub-list for extension type_name
 	3, // [3:3] is the sub-list for extension extendee
 	0, // [0:3] is the sub-list for field type_name
@@ -383,7 +462,7 @@ func file_mitosis_v1_auth_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mitosis_v1_auth_service_proto_rawDesc), len(file_mitosis_v1_auth_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -669,6 +669,120 @@ func (x *ShutdownManagerResponse) GetManager() *NodeManager {
 	return nil
 }
 
+type RevokeManagerTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Uuid  string                 `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	// Give a new token in place of the one that ends.
+	Renew         bool `protobuf:"varint,2,opt,name=renew,proto3" json:"renew,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeManagerTokenRequest) Reset() {
+	*x = RevokeManagerTokenRequest{}
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeManagerTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeManagerTokenRequest) ProtoMessage() {}
+
+func (x *RevokeManagerTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeManagerTokenRequest.ProtoReflect.Descriptor instead.
+func (*RevokeManagerTokenRequest) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_manager_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RevokeManagerTokenRequest) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+func (x *RevokeManagerTokenRequest) GetRenew() bool {
+	if x != nil {
+		return x.Renew
+	}
+	return false
+}
+
+type RevokeManagerTokenResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Manager *NodeManager           `protobuf:"bytes,1,opt,name=manager,proto3" json:"manager,omitempty"`
+	// Shown this once; absent without `renew`.
+	Token          *string                `protobuf:"bytes,2,opt,name=token,proto3,oneof" json:"token,omitempty"`
+	TokenExpiresAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=token_expires_at,json=tokenExpiresAt,proto3" json:"token_expires_at,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RevokeManagerTokenResponse) Reset() {
+	*x = RevokeManagerTokenResponse{}
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeManagerTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeManagerTokenResponse) ProtoMessage() {}
+
+func (x *RevokeManagerTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeManagerTokenResponse.ProtoReflect.Descriptor instead.
+func (*RevokeManagerTokenResponse) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_manager_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RevokeManagerTokenResponse) GetManager() *NodeManager {
+	if x != nil {
+		return x.Manager
+	}
+	return nil
+}
+
+func (x *RevokeManagerTokenResponse) GetToken() string {
+	if x != nil && x.Token != nil {
+		return *x.Token
+	}
+	return ""
+}
+
+func (x *RevokeManagerTokenResponse) GetTokenExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TokenExpiresAt
+	}
+	return nil
+}
+
 var File_mitosis_v1_manager_service_proto protoreflect.FileDescriptor
 
 const file_mitosis_v1_manager_service_proto_rawDesc = "" +
@@ -720,7 +834,15 @@ const file_mitosis_v1_manager_service_proto_rawDesc = "" +
 	"\bgraceful\x18\x02 \x01(\bH\x00R\bgraceful\x88\x01\x01B\v\n" +
 	"\t_graceful\"L\n" +
 	"\x17ShutdownManagerResponse\x121\n" +
-	"\amanager\x18\x01 \x01(\v2\x17.mitosis.v1.NodeManagerR\amanager2\x8d\x06\n" +
+	"\amanager\x18\x01 \x01(\v2\x17.mitosis.v1.NodeManagerR\amanager\"E\n" +
+	"\x19RevokeManagerTokenRequest\x12\x12\n" +
+	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x14\n" +
+	"\x05renew\x18\x02 \x01(\bR\x05renew\"\xc0\x01\n" +
+	"\x1aRevokeManagerTokenResponse\x121\n" +
+	"\amanager\x18\x01 \x01(\v2\x17.mitosis.v1.NodeManagerR\amanager\x12\x1f\n" +
+	"\x05token\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01H\x00R\x05token\x88\x01\x01\x12D\n" +
+	"\x10token_expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0etokenExpiresAtB\b\n" +
+	"\x06_token2\x97\a\n" +
 	"\x0eManagerService\x12p\n" +
 	"\x0fRegisterManager\x12\".mitosis.v1.RegisterManagerRequest\x1a#.mitosis.v1.RegisterManagerResponse\"\x14\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/managers\x12h\n" +
 	"\tHeartbeat\x12\x1c.mitosis.v1.HeartbeatRequest\x1a\x1d.mitosis.v1.HeartbeatResponse\"\x1e\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/managers/heartbeat\x12u\n" +
@@ -728,7 +850,8 @@ const file_mitosis_v1_manager_service_proto_rawDesc = "" +
 	"\fListManagers\x12\x1f.mitosis.v1.ListManagersRequest\x1a .mitosis.v1.ListManagersResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/managers\x12n\n" +
 	"\n" +
 	"GetManager\x12\x1d.mitosis.v1.GetManagerRequest\x1a\x1e.mitosis.v1.GetManagerResponse\"!\x82\xd3\xe4\x93\x02\x1bb\amanager\x12\x10/managers/{uuid}\x12\x89\x01\n" +
-	"\x0fShutdownManager\x12\".mitosis.v1.ShutdownManagerRequest\x1a#.mitosis.v1.ShutdownManagerResponse\"-\x82\xd3\xe4\x93\x02':\x01*b\amanager\"\x19/managers/{uuid}/shutdown\x12F\n" +
+	"\x0fShutdownManager\x12\".mitosis.v1.ShutdownManagerRequest\x1a#.mitosis.v1.ShutdownManagerResponse\"-\x82\xd3\xe4\x93\x02':\x01*b\amanager\"\x19/managers/{uuid}/shutdown\x12\x87\x01\n" +
+	"\x12RevokeManagerToken\x12%.mitosis.v1.RevokeManagerTokenRequest\x1a&.mitosis.v1.RevokeManagerTokenResponse\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/managers/{uuid}/revoke\x12F\n" +
 	"\aConnect\x12\x1a.mitosis.v1.ConnectRequest\x1a\x1b.mitosis.v1.ConnectResponse(\x010\x01BFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3"
 
 var (
@@ -743,58 +866,64 @@ func file_mitosis_v1_manager_service_proto_rawDescGZIP() []byte {
 	return file_mitosis_v1_manager_service_proto_rawDescData
 }
 
-var file_mitosis_v1_manager_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_mitosis_v1_manager_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_mitosis_v1_manager_service_proto_goTypes = []any{
-	(*RegisterManagerRequest)(nil),  // 0: mitosis.v1.RegisterManagerRequest
-	(*RegisterManagerResponse)(nil), // 1: mitosis.v1.RegisterManagerResponse
-	(*HeartbeatRequest)(nil),        // 2: mitosis.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),       // 3: mitosis.v1.HeartbeatResponse
-	(*RefreshTokenRequest)(nil),     // 4: mitosis.v1.RefreshTokenRequest
-	(*RefreshTokenResponse)(nil),    // 5: mitosis.v1.RefreshTokenResponse
-	(*ListManagersRequest)(nil),     // 6: mitosis.v1.ListManagersRequest
-	(*ListManagersResponse)(nil),    // 7: mitosis.v1.ListManagersResponse
-	(*GetManagerRequest)(nil),       // 8: mitosis.v1.GetManagerRequest
-	(*GetManagerResponse)(nil),      // 9: mitosis.v1.GetManagerResponse
-	(*ShutdownManagerRequest)(nil),  // 10: mitosis.v1.ShutdownManagerRequest
-	(*ShutdownManagerResponse)(nil), // 11: mitosis.v1.ShutdownManagerResponse
-	(*GroupMembership)(nil),         // 12: mitosis.v1.GroupMembership
-	(*NodeManager)(nil),             // 13: mitosis.v1.NodeManager
-	(*timestamppb.Timestamp)(nil),   // 14: google.protobuf.Timestamp
-	(*ManagerMetrics)(nil),          // 15: mitosis.v1.ManagerMetrics
-	(NodeManagerState)(0),           // 16: mitosis.v1.NodeManagerState
-	(*ConnectRequest)(nil),          // 17: mitosis.v1.ConnectRequest
-	(*ConnectResponse)(nil),         // 18: mitosis.v1.ConnectResponse
+	(*RegisterManagerRequest)(nil),     // 0: mitosis.v1.RegisterManagerRequest
+	(*RegisterManagerResponse)(nil),    // 1: mitosis.v1.RegisterManagerResponse
+	(*HeartbeatRequest)(nil),           // 2: mitosis.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil),          // 3: mitosis.v1.HeartbeatResponse
+	(*RefreshTokenRequest)(nil),        // 4: mitosis.v1.RefreshTokenRequest
+	(*RefreshTokenResponse)(nil),       // 5: mitosis.v1.RefreshTokenResponse
+	(*ListManagersRequest)(nil),        // 6: mitosis.v1.ListManagersRequest
+	(*ListManagersResponse)(nil),       // 7: mitosis.v1.ListManagersResponse
+	(*GetManagerRequest)(nil),          // 8: mitosis.v1.GetManagerRequest
+	(*GetManagerResponse)(nil),         // 9: mitosis.v1.GetManagerResponse
+	(*ShutdownManagerRequest)(nil),     // 10: mitosis.v1.ShutdownManagerRequest
+	(*ShutdownManagerResponse)(nil),    // 11: mitosis.v1.ShutdownManagerResponse
+	(*RevokeManagerTokenRequest)(nil),  // 12: mitosis.v1.RevokeManagerTokenRequest
+	(*RevokeManagerTokenResponse)(nil), // 13: mitosis.v1.RevokeManagerTokenResponse
+	(*GroupMembership)(nil),            // 14: mitosis.v1.GroupMembership
+	(*NodeManager)(nil),                // 15: mitosis.v1.NodeManager
+	(*timestamppb.Timestamp)(nil),      // 16: google.protobuf.Timestamp
+	(*ManagerMetrics)(nil),             // 17: mitosis.v1.ManagerMetrics
+	(NodeManagerState)(0),              // 18: mitosis.v1.NodeManagerState
+	(*ConnectRequest)(nil),             // 19: mitosis.v1.ConnectRequest
+	(*ConnectResponse)(nil),            // 20: mitosis.v1.ConnectResponse
 }
 var file_mitosis_v1_manager_service_proto_depIdxs = []int32{
-	12, // 0: mitosis.v1.RegisterManagerRequest.group_memberships:type_name -> mitosis.v1.GroupMembership
-	13, // 1: mitosis.v1.RegisterManagerResponse.manager:type_name -> mitosis.v1.NodeManager
-	14, // 2: mitosis.v1.RegisterManagerResponse.token_expires_at:type_name -> google.protobuf.Timestamp
-	15, // 3: mitosis.v1.HeartbeatRequest.metrics:type_name -> mitosis.v1.ManagerMetrics
-	14, // 4: mitosis.v1.HeartbeatResponse.server_time:type_name -> google.protobuf.Timestamp
-	14, // 5: mitosis.v1.RefreshTokenResponse.token_expires_at:type_name -> google.protobuf.Timestamp
-	16, // 6: mitosis.v1.ListManagersRequest.state:type_name -> mitosis.v1.NodeManagerState
-	13, // 7: mitosis.v1.ListManagersResponse.managers:type_name -> mitosis.v1.NodeManager
-	13, // 8: mitosis.v1.GetManagerResponse.manager:type_name -> mitosis.v1.NodeManager
-	13, // 9: mitosis.v1.ShutdownManagerResponse.manager:type_name -> mitosis.v1.NodeManager
-	0,  // 10: mitosis.v1.ManagerService.RegisterManager:input_type -> mitosis.v1.RegisterManagerRequest
-	2,  // 11: mitosis.v1.ManagerService.Heartbeat:input_type -> mitosis.v1.HeartbeatRequest
-	4,  // 12: mitosis.v1.ManagerService.RefreshToken:input_type -> mitosis.v1.RefreshTokenRequest
-	6,  // 13: mitosis.v1.ManagerService.ListManagers:input_type -> mitosis.v1.ListManagersRequest
-	8,  // 14: mitosis.v1.ManagerService.GetManager:input_type -> mitosis.v1.GetManagerRequest
-	10, // 15: mitosis.v1.ManagerService.ShutdownManager:input_type -> mitosis.v1.ShutdownManagerRequest
-	17, // 16: mitosis.v1.ManagerService.Connect:input_type -> mitosis.v1.ConnectRequest
-	1,  // 17: mitosis.v1.ManagerService.RegisterManager:output_type -> mitosis.v1.RegisterManagerResponse
-	3,  // 18: mitosis.v1.ManagerService.Heartbeat:output_type -> mitosis.v1.HeartbeatResponse
-	5,  // 19: mitosis.v1.ManagerService.RefreshToken:output_type -> mitosis.v1.RefreshTokenResponse
-	7,  // 20: mitosis.v1.ManagerService.ListManagers:output_type -> mitosis.v1.ListManagersResponse
-	9,  // 21: mitosis.v1.ManagerService.GetManager:output_type -> mitosis.v1.GetManagerResponse
-	11, // 22: mitosis.v1.ManagerService.ShutdownManager:output_type -> mitosis.v1.ShutdownManagerResponse
-	18, // 23: mitosis.v1.ManagerService.Connect:output_type -> mitosis.v1.ConnectResponse
-	17, // [17:24] is the sub-list for method output_type
-	10, // [10:17] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	14, // 0: mitosis.v1.RegisterManagerRequest.group_memberships:type_name -> mitosis.v1.GroupMembership
+	15, // 1: mitosis.v1.RegisterManagerResponse.manager:type_name -> mitosis.v1.NodeManager
+	16, // 2: mitosis.v1.RegisterManagerResponse.token_expires_at:type_name -> google.protobuf.Timestamp
+	17, // 3: mitosis.v1.HeartbeatRequest.metrics:type_name -> mitosis.v1.ManagerMetrics
+	16, // 4: mitosis.v1.HeartbeatResponse.server_time:type_name -> google.protobuf.Timestamp
+	16, // 5: mitosis.v1.RefreshTokenResponse.token_expires_at:type_name -> google.protobuf.Timestamp
+	18, // 6: mitosis.v1.ListManagersRequest.state:type_name -> mitosis.v1.NodeManagerState
+	15, // 7: mitosis.v1.ListManagersResponse.managers:type_name -> mitosis.v1.NodeManager
+	15, // 8: mitosis.v1.GetManagerResponse.manager:type_name -> mitosis.v1.NodeManager
+	15, // 9: mitosis.v1.ShutdownManagerResponse.manager:type_name -> mitosis.v1.NodeManager
+	15, // 10: mitosis.v1.RevokeManagerTokenResponse.manager:type_name -> mitosis.v1.NodeManager
+	16, // 11: mitosis.v1.RevokeManagerTokenResponse.token_expires_at:type_name -> google.protobuf.Timestamp
+	0,  // 12: mitosis.v1.ManagerService.RegisterManager:input_type -> mitosis.v1.RegisterManagerRequest
+	2,  // 13: mitosis.v1.ManagerService.Heartbeat:input_type -> mitosis.v1.HeartbeatRequest
+	4,  // 14: mitosis.v1.ManagerService.RefreshToken:input_type -> mitosis.v1.RefreshTokenRequest
+	6,  // 15: mitosis.v1.ManagerService.ListManagers:input_type -> mitosis.v1.ListManagersRequest
+	8,  // 16: mitosis.v1.ManagerService.GetManager:input_type -> mitosis.v1.GetManagerRequest
+	10, // 17: mitosis.v1.ManagerService.ShutdownManager:input_type -> mitosis.v1.ShutdownManagerRequest
+	12, // 18: mitosis.v1.ManagerService.RevokeManagerToken:input_type -> mitosis.v1.RevokeManagerTokenRequest
+	19, // 19: mitosis.v1.ManagerService.Connect:input_type -> mitosis.v1.ConnectRequest
+	1,  // 20: mitosis.v1.ManagerService.RegisterManager:output_type -> mitosis.v1.RegisterManagerResponse
+	3,  // 21: mitosis.v1.ManagerService.Heartbeat:output_type -> mitosis.v1.HeartbeatResponse
+	5,  // 22: mitosis.v1.ManagerService.RefreshToken:output_type -> mitosis.v1.RefreshTokenResponse
+	7,  // 23: mitosis.v1.ManagerService.ListManagers:output_type -> mitosis.v1.ListManagersResponse
+	9,  // 24: mitosis.v1.ManagerService.GetManager:output_type -> mitosis.v1.GetManagerResponse
+	11, // 25: mitosis.v1.ManagerService.ShutdownManager:output_type -> mitosis.v1.ShutdownManagerResponse
+	13, // 26: mitosis.v1.ManagerService.RevokeManagerToken:output_type -> mitosis.v1.RevokeManagerTokenResponse
+	20, // 27: mitosis.v1.ManagerService.Connect:output_type -> mitosis.v1.ConnectResponse
+	20, // [20:28] is the sub-list for method output_type
+	12, // [12:20] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_mitosis_v1_manager_service_proto_init() }
@@ -808,13 +937,14 @@ func file_mitosis_v1_manager_service_proto_init() {
 	file_mitosis_v1_manager_service_proto_msgTypes[0].OneofWrappers = []any{}
 	file_mitosis_v1_manager_service_proto_msgTypes[6].OneofWrappers = []any{}
 	file_mitosis_v1_manager_service_proto_msgTypes[10].OneofWrappers = []any{}
+	file_mitosis_v1_manager_service_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mitosis_v1_manager_service_proto_rawDesc), len(file_mitosis_v1_manager_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

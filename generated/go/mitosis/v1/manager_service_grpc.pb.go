@@ -19,13 +19,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ManagerService_RegisterManager_FullMethodName = "/mitosis.v1.ManagerService/RegisterManager"
-	ManagerService_Heartbeat_FullMethodName       = "/mitosis.v1.ManagerService/Heartbeat"
-	ManagerService_RefreshToken_FullMethodName    = "/mitosis.v1.ManagerService/RefreshToken"
-	ManagerService_ListManagers_FullMethodName    = "/mitosis.v1.ManagerService/ListManagers"
-	ManagerService_GetManager_FullMethodName      = "/mitosis.v1.ManagerService/GetManager"
-	ManagerService_ShutdownManager_FullMethodName = "/mitosis.v1.ManagerService/ShutdownManager"
-	ManagerService_Connect_FullMethodName         = "/mitosis.v1.ManagerService/Connect"
+	ManagerService_RegisterManager_FullMethodName    = "/mitosis.v1.ManagerService/RegisterManager"
+	ManagerService_Heartbeat_FullMethodName          = "/mitosis.v1.ManagerService/Heartbeat"
+	ManagerService_RefreshToken_FullMethodName       = "/mitosis.v1.ManagerService/RefreshToken"
+	ManagerService_ListManagers_FullMethodName       = "/mitosis.v1.ManagerService/ListManagers"
+	ManagerService_GetManager_FullMethodName         = "/mitosis.v1.ManagerService/GetManager"
+	ManagerService_ShutdownManager_FullMethodName    = "/mitosis.v1.ManagerService/ShutdownManager"
+	ManagerService_RevokeManagerToken_FullMethodName = "/mitosis.v1.ManagerService/RevokeManagerToken"
+	ManagerService_Connect_FullMethodName            = "/mitosis.v1.ManagerService/Connect"
 )
 
 // ManagerServiceClient is the client API for ManagerService service.
@@ -57,6 +58,12 @@ type ManagerServiceClient interface {
 	// has the role `Admin`. Idempotent.
 	// Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
 	ShutdownManager(ctx context.Context, in *ShutdownManagerRequest, opts ...grpc.CallOption) (*ShutdownManagerResponse, error)
+	// Ends a manager's token now, and its stream with it. What it runs is given to others after
+	// the heartbeat timeout, unless it is back by then with the new token that `renew` gives.
+	// The caller must be `Admin` of a group in which the manager has the role `Admin`.
+	// Idempotent but for the token that it gives.
+	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+	RevokeManagerToken(ctx context.Context, in *RevokeManagerTokenRequest, opts ...grpc.CallOption) (*RevokeManagerTokenResponse, error)
 	// The stream of one manager. `manager_stream.proto` is its protocol. Manager's token.
 	// Errors: INVALID_TOKEN, WRONG_TOKEN_KIND, INVALID_FIELD (the first message is not
 	// `Attach`), SESSION_REPLACED, SHUTTING_DOWN, LIMIT_EXCEEDED (connections).
@@ -131,6 +138,16 @@ func (c *managerServiceClient) ShutdownManager(ctx context.Context, in *Shutdown
 	return out, nil
 }
 
+func (c *managerServiceClient) RevokeManagerToken(ctx context.Context, in *RevokeManagerTokenRequest, opts ...grpc.CallOption) (*RevokeManagerTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeManagerTokenResponse)
+	err := c.cc.Invoke(ctx, ManagerService_RevokeManagerToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *managerServiceClient) Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &ManagerService_ServiceDesc.Streams[0], ManagerService_Connect_FullMethodName, cOpts...)
@@ -173,6 +190,12 @@ type ManagerServiceServer interface {
 	// has the role `Admin`. Idempotent.
 	// Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
 	ShutdownManager(context.Context, *ShutdownManagerRequest) (*ShutdownManagerResponse, error)
+	// Ends a manager's token now, and its stream with it. What it runs is given to others after
+	// the heartbeat timeout, unless it is back by then with the new token that `renew` gives.
+	// The caller must be `Admin` of a group in which the manager has the role `Admin`.
+	// Idempotent but for the token that it gives.
+	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+	RevokeManagerToken(context.Context, *RevokeManagerTokenRequest) (*RevokeManagerTokenResponse, error)
 	// The stream of one manager. `manager_stream.proto` is its protocol. Manager's token.
 	// Errors: INVALID_TOKEN, WRONG_TOKEN_KIND, INVALID_FIELD (the first message is not
 	// `Attach`), SESSION_REPLACED, SHUTTING_DOWN, LIMIT_EXCEEDED (connections).
@@ -204,6 +227,9 @@ func (UnimplementedManagerServiceServer) GetManager(context.Context, *GetManager
 }
 func (UnimplementedManagerServiceServer) ShutdownManager(context.Context, *ShutdownManagerRequest) (*ShutdownManagerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ShutdownManager not implemented")
+}
+func (UnimplementedManagerServiceServer) RevokeManagerToken(context.Context, *RevokeManagerTokenRequest) (*RevokeManagerTokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeManagerToken not implemented")
 }
 func (UnimplementedManagerServiceServer) Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error {
 	return status.Error(codes.Unimplemented, "method Connect not implemented")
@@ -337,6 +363,24 @@ func _ManagerService_ShutdownManager_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ManagerService_RevokeManagerToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeManagerTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ManagerServiceServer).RevokeManagerToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ManagerService_RevokeManagerToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ManagerServiceServer).RevokeManagerToken(ctx, req.(*RevokeManagerTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ManagerService_Connect_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(ManagerServiceServer).Connect(&grpc.GenericServerStream[ConnectRequest, ConnectResponse]{ServerStream: stream})
 }
@@ -374,6 +418,10 @@ var ManagerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ShutdownManager",
 			Handler:    _ManagerService_ShutdownManager_Handler,
+		},
+		{
+			MethodName: "RevokeManagerToken",
+			Handler:    _ManagerService_RevokeManagerToken_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

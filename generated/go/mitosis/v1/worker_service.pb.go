@@ -564,6 +564,120 @@ func (x *ShutdownWorkerResponse) GetWorker() *Worker {
 	return nil
 }
 
+type RevokeWorkerTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Uuid  string                 `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	// Give a new token in place of the one that ends.
+	Renew         bool `protobuf:"varint,2,opt,name=renew,proto3" json:"renew,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeWorkerTokenRequest) Reset() {
+	*x = RevokeWorkerTokenRequest{}
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeWorkerTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeWorkerTokenRequest) ProtoMessage() {}
+
+func (x *RevokeWorkerTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeWorkerTokenRequest.ProtoReflect.Descriptor instead.
+func (*RevokeWorkerTokenRequest) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_worker_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RevokeWorkerTokenRequest) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+func (x *RevokeWorkerTokenRequest) GetRenew() bool {
+	if x != nil {
+		return x.Renew
+	}
+	return false
+}
+
+type RevokeWorkerTokenResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Worker *Worker                `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	// Shown this once; absent without `renew`.
+	Token          *string                `protobuf:"bytes,2,opt,name=token,proto3,oneof" json:"token,omitempty"`
+	TokenExpiresAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=token_expires_at,json=tokenExpiresAt,proto3" json:"token_expires_at,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RevokeWorkerTokenResponse) Reset() {
+	*x = RevokeWorkerTokenResponse{}
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeWorkerTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeWorkerTokenResponse) ProtoMessage() {}
+
+func (x *RevokeWorkerTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeWorkerTokenResponse.ProtoReflect.Descriptor instead.
+func (*RevokeWorkerTokenResponse) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_worker_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RevokeWorkerTokenResponse) GetWorker() *Worker {
+	if x != nil {
+		return x.Worker
+	}
+	return nil
+}
+
+func (x *RevokeWorkerTokenResponse) GetToken() string {
+	if x != nil && x.Token != nil {
+		return *x.Token
+	}
+	return ""
+}
+
+func (x *RevokeWorkerTokenResponse) GetTokenExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TokenExpiresAt
+	}
+	return nil
+}
+
 // What a worker sends.
 type ConnectWorkerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -583,7 +697,7 @@ type ConnectWorkerRequest struct {
 
 func (x *ConnectWorkerRequest) Reset() {
 	*x = ConnectWorkerRequest{}
-	mi := &file_mitosis_v1_worker_service_proto_msgTypes[10]
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +709,7 @@ func (x *ConnectWorkerRequest) String() string {
 func (*ConnectWorkerRequest) ProtoMessage() {}
 
 func (x *ConnectWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_worker_service_proto_msgTypes[10]
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +722,7 @@ func (x *ConnectWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectWorkerRequest.ProtoReflect.Descriptor instead.
 func (*ConnectWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_worker_service_proto_rawDescGZIP(), []int{10}
+	return file_mitosis_v1_worker_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ConnectWorkerRequest) GetMessage() isConnectWorkerRequest_Message {
@@ -745,7 +859,7 @@ type ConnectWorkerResponse struct {
 
 func (x *ConnectWorkerResponse) Reset() {
 	*x = ConnectWorkerResponse{}
-	mi := &file_mitosis_v1_worker_service_proto_msgTypes[11]
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +871,7 @@ func (x *ConnectWorkerResponse) String() string {
 func (*ConnectWorkerResponse) ProtoMessage() {}
 
 func (x *ConnectWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_worker_service_proto_msgTypes[11]
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +884,7 @@ func (x *ConnectWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectWorkerResponse.ProtoReflect.Descriptor instead.
 func (*ConnectWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_worker_service_proto_rawDescGZIP(), []int{11}
+	return file_mitosis_v1_worker_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ConnectWorkerResponse) GetMessage() isConnectWorkerResponse_Message {
@@ -877,7 +991,7 @@ type WorkerAttach struct {
 
 func (x *WorkerAttach) Reset() {
 	*x = WorkerAttach{}
-	mi := &file_mitosis_v1_worker_service_proto_msgTypes[12]
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +1003,7 @@ func (x *WorkerAttach) String() string {
 func (*WorkerAttach) ProtoMessage() {}
 
 func (x *WorkerAttach) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_worker_service_proto_msgTypes[12]
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +1016,7 @@ func (x *WorkerAttach) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerAttach.ProtoReflect.Descriptor instead.
 func (*WorkerAttach) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_worker_service_proto_rawDescGZIP(), []int{12}
+	return file_mitosis_v1_worker_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WorkerAttach) GetSessionUuid() string {
@@ -960,7 +1074,7 @@ type WorkerAttached struct {
 
 func (x *WorkerAttached) Reset() {
 	*x = WorkerAttached{}
-	mi := &file_mitosis_v1_worker_service_proto_msgTypes[13]
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -972,7 +1086,7 @@ func (x *WorkerAttached) String() string {
 func (*WorkerAttached) ProtoMessage() {}
 
 func (x *WorkerAttached) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_worker_service_proto_msgTypes[13]
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -985,7 +1099,7 @@ func (x *WorkerAttached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerAttached.ProtoReflect.Descriptor instead.
 func (*WorkerAttached) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_worker_service_proto_rawDescGZIP(), []int{13}
+	return file_mitosis_v1_worker_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WorkerAttached) GetSessionEpoch() int64 {
@@ -1056,7 +1170,7 @@ type WorkerHeartbeat struct {
 
 func (x *WorkerHeartbeat) Reset() {
 	*x = WorkerHeartbeat{}
-	mi := &file_mitosis_v1_worker_service_proto_msgTypes[14]
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1182,7 @@ func (x *WorkerHeartbeat) String() string {
 func (*WorkerHeartbeat) ProtoMessage() {}
 
 func (x *WorkerHeartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_worker_service_proto_msgTypes[14]
+	mi := &file_mitosis_v1_worker_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1195,7 @@ func (x *WorkerHeartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerHeartbeat.ProtoReflect.Descriptor instead.
 func (*WorkerHeartbeat) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_worker_service_proto_rawDescGZIP(), []int{14}
+	return file_mitosis_v1_worker_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WorkerHeartbeat) GetState() WorkerState {
@@ -1155,7 +1269,15 @@ const file_mitosis_v1_worker_service_proto_rawDesc = "" +
 	"\bgraceful\x18\x02 \x01(\bH\x00R\bgraceful\x88\x01\x01B\v\n" +
 	"\t_graceful\"D\n" +
 	"\x16ShutdownWorkerResponse\x12*\n" +
-	"\x06worker\x18\x01 \x01(\v2\x12.mitosis.v1.WorkerR\x06worker\"\xb8\x03\n" +
+	"\x06worker\x18\x01 \x01(\v2\x12.mitosis.v1.WorkerR\x06worker\"D\n" +
+	"\x18RevokeWorkerTokenRequest\x12\x12\n" +
+	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x14\n" +
+	"\x05renew\x18\x02 \x01(\bR\x05renew\"\xb8\x01\n" +
+	"\x19RevokeWorkerTokenResponse\x12*\n" +
+	"\x06worker\x18\x01 \x01(\v2\x12.mitosis.v1.WorkerR\x06worker\x12\x1f\n" +
+	"\x05token\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01H\x00R\x05token\x88\x01\x01\x12D\n" +
+	"\x10token_expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0etokenExpiresAtB\b\n" +
+	"\x06_token\"\xb8\x03\n" +
 	"\x14ConnectWorkerRequest\x122\n" +
 	"\x06attach\x18\x01 \x01(\v2\x18.mitosis.v1.WorkerAttachH\x00R\x06attach\x12;\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x1b.mitosis.v1.WorkerHeartbeatH\x00R\theartbeat\x129\n" +
@@ -1197,14 +1319,15 @@ const file_mitosis_v1_worker_service_proto_rawDesc = "" +
 	"\x05state\x18\x01 \x01(\x0e2\x17.mitosis.v1.WorkerStateR\x05state\x12'\n" +
 	"\x0ftasks_completed\x18\x02 \x01(\x03R\x0etasksCompleted\x12!\n" +
 	"\ftasks_failed\x18\x03 \x01(\x03R\vtasksFailed\x123\n" +
-	"\asent_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt2\xb4\x05\n" +
+	"\asent_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt2\xba\x06\n" +
 	"\rWorkerService\x12l\n" +
 	"\x0eRegisterWorker\x12!.mitosis.v1.RegisterWorkerRequest\x1a\".mitosis.v1.RegisterWorkerResponse\"\x13\x82\xd3\xe4\x93\x02\r:\x01*\"\b/workers\x12\x86\x01\n" +
 	"\x12RefreshWorkerToken\x12%.mitosis.v1.RefreshWorkerTokenRequest\x1a&.mitosis.v1.RefreshWorkerTokenResponse\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/workers/refresh-token\x12`\n" +
 	"\vListWorkers\x12\x1e.mitosis.v1.ListWorkersRequest\x1a\x1f.mitosis.v1.ListWorkersResponse\"\x10\x82\xd3\xe4\x93\x02\n" +
 	"\x12\b/workers\x12i\n" +
 	"\tGetWorker\x12\x1c.mitosis.v1.GetWorkerRequest\x1a\x1d.mitosis.v1.GetWorkerResponse\"\x1f\x82\xd3\xe4\x93\x02\x19b\x06worker\x12\x0f/workers/{uuid}\x12\x84\x01\n" +
-	"\x0eShutdownWorker\x12!.mitosis.v1.ShutdownWorkerRequest\x1a\".mitosis.v1.ShutdownWorkerResponse\"+\x82\xd3\xe4\x93\x02%:\x01*b\x06worker\"\x18/workers/{uuid}/shutdown\x12X\n" +
+	"\x0eShutdownWorker\x12!.mitosis.v1.ShutdownWorkerRequest\x1a\".mitosis.v1.ShutdownWorkerResponse\"+\x82\xd3\xe4\x93\x02%:\x01*b\x06worker\"\x18/workers/{uuid}/shutdown\x12\x83\x01\n" +
+	"\x11RevokeWorkerToken\x12$.mitosis.v1.RevokeWorkerTokenRequest\x1a%.mitosis.v1.RevokeWorkerTokenResponse\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/workers/{uuid}/revoke\x12X\n" +
 	"\rConnectWorker\x12 .mitosis.v1.ConnectWorkerRequest\x1a!.mitosis.v1.ConnectWorkerResponse(\x010\x01BFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3"
 
 var (
@@ -1219,7 +1342,7 @@ func file_mitosis_v1_worker_service_proto_rawDescGZIP() []byte {
 	return file_mitosis_v1_worker_service_proto_rawDescData
 }
 
-var file_mitosis_v1_worker_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_mitosis_v1_worker_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_mitosis_v1_worker_service_proto_goTypes = []any{
 	(*RegisterWorkerRequest)(nil),      // 0: mitosis.v1.RegisterWorkerRequest
 	(*RegisterWorkerResponse)(nil),     // 1: mitosis.v1.RegisterWorkerResponse
@@ -1231,70 +1354,76 @@ var file_mitosis_v1_worker_service_proto_goTypes = []any{
 	(*GetWorkerResponse)(nil),          // 7: mitosis.v1.GetWorkerResponse
 	(*ShutdownWorkerRequest)(nil),      // 8: mitosis.v1.ShutdownWorkerRequest
 	(*ShutdownWorkerResponse)(nil),     // 9: mitosis.v1.ShutdownWorkerResponse
-	(*ConnectWorkerRequest)(nil),       // 10: mitosis.v1.ConnectWorkerRequest
-	(*ConnectWorkerResponse)(nil),      // 11: mitosis.v1.ConnectWorkerResponse
-	(*WorkerAttach)(nil),               // 12: mitosis.v1.WorkerAttach
-	(*WorkerAttached)(nil),             // 13: mitosis.v1.WorkerAttached
-	(*WorkerHeartbeat)(nil),            // 14: mitosis.v1.WorkerHeartbeat
-	(*Worker)(nil),                     // 15: mitosis.v1.Worker
-	(*timestamppb.Timestamp)(nil),      // 16: google.protobuf.Timestamp
-	(WorkerState)(0),                   // 17: mitosis.v1.WorkerState
-	(*TaskCredit)(nil),                 // 18: mitosis.v1.TaskCredit
-	(*TaskReports)(nil),                // 19: mitosis.v1.TaskReports
-	(*TasksStarted)(nil),               // 20: mitosis.v1.TasksStarted
-	(*TaskReturn)(nil),                 // 21: mitosis.v1.TaskReturn
-	(*Goodbye)(nil),                    // 22: mitosis.v1.Goodbye
-	(*TaskBatch)(nil),                  // 23: mitosis.v1.TaskBatch
-	(*ReportsAcked)(nil),               // 24: mitosis.v1.ReportsAcked
-	(*CancelTasks)(nil),                // 25: mitosis.v1.CancelTasks
-	(*Shutdown)(nil),                   // 26: mitosis.v1.Shutdown
-	(*TaskAttempt)(nil),                // 27: mitosis.v1.TaskAttempt
-	(*durationpb.Duration)(nil),        // 28: google.protobuf.Duration
+	(*RevokeWorkerTokenRequest)(nil),   // 10: mitosis.v1.RevokeWorkerTokenRequest
+	(*RevokeWorkerTokenResponse)(nil),  // 11: mitosis.v1.RevokeWorkerTokenResponse
+	(*ConnectWorkerRequest)(nil),       // 12: mitosis.v1.ConnectWorkerRequest
+	(*ConnectWorkerResponse)(nil),      // 13: mitosis.v1.ConnectWorkerResponse
+	(*WorkerAttach)(nil),               // 14: mitosis.v1.WorkerAttach
+	(*WorkerAttached)(nil),             // 15: mitosis.v1.WorkerAttached
+	(*WorkerHeartbeat)(nil),            // 16: mitosis.v1.WorkerHeartbeat
+	(*Worker)(nil),                     // 17: mitosis.v1.Worker
+	(*timestamppb.Timestamp)(nil),      // 18: google.protobuf.Timestamp
+	(WorkerState)(0),                   // 19: mitosis.v1.WorkerState
+	(*TaskCredit)(nil),                 // 20: mitosis.v1.TaskCredit
+	(*TaskReports)(nil),                // 21: mitosis.v1.TaskReports
+	(*TasksStarted)(nil),               // 22: mitosis.v1.TasksStarted
+	(*TaskReturn)(nil),                 // 23: mitosis.v1.TaskReturn
+	(*Goodbye)(nil),                    // 24: mitosis.v1.Goodbye
+	(*TaskBatch)(nil),                  // 25: mitosis.v1.TaskBatch
+	(*ReportsAcked)(nil),               // 26: mitosis.v1.ReportsAcked
+	(*CancelTasks)(nil),                // 27: mitosis.v1.CancelTasks
+	(*Shutdown)(nil),                   // 28: mitosis.v1.Shutdown
+	(*TaskAttempt)(nil),                // 29: mitosis.v1.TaskAttempt
+	(*durationpb.Duration)(nil),        // 30: google.protobuf.Duration
 }
 var file_mitosis_v1_worker_service_proto_depIdxs = []int32{
-	15, // 0: mitosis.v1.RegisterWorkerResponse.worker:type_name -> mitosis.v1.Worker
-	16, // 1: mitosis.v1.RegisterWorkerResponse.token_expires_at:type_name -> google.protobuf.Timestamp
-	16, // 2: mitosis.v1.RefreshWorkerTokenResponse.token_expires_at:type_name -> google.protobuf.Timestamp
-	17, // 3: mitosis.v1.ListWorkersRequest.state:type_name -> mitosis.v1.WorkerState
-	15, // 4: mitosis.v1.ListWorkersResponse.workers:type_name -> mitosis.v1.Worker
-	15, // 5: mitosis.v1.GetWorkerResponse.worker:type_name -> mitosis.v1.Worker
-	15, // 6: mitosis.v1.ShutdownWorkerResponse.worker:type_name -> mitosis.v1.Worker
-	12, // 7: mitosis.v1.ConnectWorkerRequest.attach:type_name -> mitosis.v1.WorkerAttach
-	14, // 8: mitosis.v1.ConnectWorkerRequest.heartbeat:type_name -> mitosis.v1.WorkerHeartbeat
-	18, // 9: mitosis.v1.ConnectWorkerRequest.task_credit:type_name -> mitosis.v1.TaskCredit
-	19, // 10: mitosis.v1.ConnectWorkerRequest.task_reports:type_name -> mitosis.v1.TaskReports
-	20, // 11: mitosis.v1.ConnectWorkerRequest.tasks_started:type_name -> mitosis.v1.TasksStarted
-	21, // 12: mitosis.v1.ConnectWorkerRequest.task_return:type_name -> mitosis.v1.TaskReturn
-	22, // 13: mitosis.v1.ConnectWorkerRequest.goodbye:type_name -> mitosis.v1.Goodbye
-	13, // 14: mitosis.v1.ConnectWorkerResponse.attached:type_name -> mitosis.v1.WorkerAttached
-	23, // 15: mitosis.v1.ConnectWorkerResponse.task_batch:type_name -> mitosis.v1.TaskBatch
-	24, // 16: mitosis.v1.ConnectWorkerResponse.reports_acked:type_name -> mitosis.v1.ReportsAcked
-	25, // 17: mitosis.v1.ConnectWorkerResponse.cancel_tasks:type_name -> mitosis.v1.CancelTasks
-	26, // 18: mitosis.v1.ConnectWorkerResponse.shutdown:type_name -> mitosis.v1.Shutdown
-	27, // 19: mitosis.v1.WorkerAttach.held_tasks:type_name -> mitosis.v1.TaskAttempt
-	28, // 20: mitosis.v1.WorkerAttached.heartbeat_interval:type_name -> google.protobuf.Duration
-	28, // 21: mitosis.v1.WorkerAttached.heartbeat_timeout:type_name -> google.protobuf.Duration
-	27, // 22: mitosis.v1.WorkerAttached.revoked_tasks:type_name -> mitosis.v1.TaskAttempt
-	16, // 23: mitosis.v1.WorkerAttached.token_expires_at:type_name -> google.protobuf.Timestamp
-	17, // 24: mitosis.v1.WorkerHeartbeat.state:type_name -> mitosis.v1.WorkerState
-	16, // 25: mitosis.v1.WorkerHeartbeat.sent_at:type_name -> google.protobuf.Timestamp
-	0,  // 26: mitosis.v1.WorkerService.RegisterWorker:input_type -> mitosis.v1.RegisterWorkerRequest
-	2,  // 27: mitosis.v1.WorkerService.RefreshWorkerToken:input_type -> mitosis.v1.RefreshWorkerTokenRequest
-	4,  // 28: mitosis.v1.WorkerService.ListWorkers:input_type -> mitosis.v1.ListWorkersRequest
-	6,  // 29: mitosis.v1.WorkerService.GetWorker:input_type -> mitosis.v1.GetWorkerRequest
-	8,  // 30: mitosis.v1.WorkerService.ShutdownWorker:input_type -> mitosis.v1.ShutdownWorkerRequest
-	10, // 31: mitosis.v1.WorkerService.ConnectWorker:input_type -> mitosis.v1.ConnectWorkerRequest
-	1,  // 32: mitosis.v1.WorkerService.RegisterWorker:output_type -> mitosis.v1.RegisterWorkerResponse
-	3,  // 33: mitosis.v1.WorkerService.RefreshWorkerToken:output_type -> mitosis.v1.RefreshWorkerTokenResponse
-	5,  // 34: mitosis.v1.WorkerService.ListWorkers:output_type -> mitosis.v1.ListWorkersResponse
-	7,  // 35: mitosis.v1.WorkerService.GetWorker:output_type -> mitosis.v1.GetWorkerResponse
-	9,  // 36: mitosis.v1.WorkerService.ShutdownWorker:output_type -> mitosis.v1.ShutdownWorkerResponse
-	11, // 37: mitosis.v1.WorkerService.ConnectWorker:output_type -> mitosis.v1.ConnectWorkerResponse
-	32, // [32:38] is the sub-list for method output_type
-	26, // [26:32] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	17, // 0: mitosis.v1.RegisterWorkerResponse.worker:type_name -> mitosis.v1.Worker
+	18, // 1: mitosis.v1.RegisterWorkerResponse.token_expires_at:type_name -> google.protobuf.Timestamp
+	18, // 2: mitosis.v1.RefreshWorkerTokenResponse.token_expires_at:type_name -> google.protobuf.Timestamp
+	19, // 3: mitosis.v1.ListWorkersRequest.state:type_name -> mitosis.v1.WorkerState
+	17, // 4: mitosis.v1.ListWorkersResponse.workers:type_name -> mitosis.v1.Worker
+	17, // 5: mitosis.v1.GetWorkerResponse.worker:type_name -> mitosis.v1.Worker
+	17, // 6: mitosis.v1.ShutdownWorkerResponse.worker:type_name -> mitosis.v1.Worker
+	17, // 7: mitosis.v1.RevokeWorkerTokenResponse.worker:type_name -> mitosis.v1.Worker
+	18, // 8: mitosis.v1.RevokeWorkerTokenResponse.token_expires_at:type_name -> google.protobuf.Timestamp
+	14, // 9: mitosis.v1.ConnectWorkerRequest.attach:type_name -> mitosis.v1.WorkerAttach
+	16, // 10: mitosis.v1.ConnectWorkerRequest.heartbeat:type_name -> mitosis.v1.WorkerHeartbeat
+	20, // 11: mitosis.v1.ConnectWorkerRequest.task_credit:type_name -> mitosis.v1.TaskCredit
+	21, // 12: mitosis.v1.ConnectWorkerRequest.task_reports:type_name -> mitosis.v1.TaskReports
+	22, // 13: mitosis.v1.ConnectWorkerRequest.tasks_started:type_name -> mitosis.v1.TasksStarted
+	23, // 14: mitosis.v1.ConnectWorkerRequest.task_return:type_name -> mitosis.v1.TaskReturn
+	24, // 15: mitosis.v1.ConnectWorkerRequest.goodbye:type_name -> mitosis.v1.Goodbye
+	15, // 16: mitosis.v1.ConnectWorkerResponse.attached:type_name -> mitosis.v1.WorkerAttached
+	25, // 17: mitosis.v1.ConnectWorkerResponse.task_batch:type_name -> mitosis.v1.TaskBatch
+	26, // 18: mitosis.v1.ConnectWorkerResponse.reports_acked:type_name -> mitosis.v1.ReportsAcked
+	27, // 19: mitosis.v1.ConnectWorkerResponse.cancel_tasks:type_name -> mitosis.v1.CancelTasks
+	28, // 20: mitosis.v1.ConnectWorkerResponse.shutdown:type_name -> mitosis.v1.Shutdown
+	29, // 21: mitosis.v1.WorkerAttach.held_tasks:type_name -> mitosis.v1.TaskAttempt
+	30, // 22: mitosis.v1.WorkerAttached.heartbeat_interval:type_name -> google.protobuf.Duration
+	30, // 23: mitosis.v1.WorkerAttached.heartbeat_timeout:type_name -> google.protobuf.Duration
+	29, // 24: mitosis.v1.WorkerAttached.revoked_tasks:type_name -> mitosis.v1.TaskAttempt
+	18, // 25: mitosis.v1.WorkerAttached.token_expires_at:type_name -> google.protobuf.Timestamp
+	19, // 26: mitosis.v1.WorkerHeartbeat.state:type_name -> mitosis.v1.WorkerState
+	18, // 27: mitosis.v1.WorkerHeartbeat.sent_at:type_name -> google.protobuf.Timestamp
+	0,  // 28: mitosis.v1.WorkerService.RegisterWorker:input_type -> mitosis.v1.RegisterWorkerRequest
+	2,  // 29: mitosis.v1.WorkerService.RefreshWorkerToken:input_type -> mitosis.v1.RefreshWorkerTokenRequest
+	4,  // 30: mitosis.v1.WorkerService.ListWorkers:input_type -> mitosis.v1.ListWorkersRequest
+	6,  // 31: mitosis.v1.WorkerService.GetWorker:input_type -> mitosis.v1.GetWorkerRequest
+	8,  // 32: mitosis.v1.WorkerService.ShutdownWorker:input_type -> mitosis.v1.ShutdownWorkerRequest
+	10, // 33: mitosis.v1.WorkerService.RevokeWorkerToken:input_type -> mitosis.v1.RevokeWorkerTokenRequest
+	12, // 34: mitosis.v1.WorkerService.ConnectWorker:input_type -> mitosis.v1.ConnectWorkerRequest
+	1,  // 35: mitosis.v1.WorkerService.RegisterWorker:output_type -> mitosis.v1.RegisterWorkerResponse
+	3,  // 36: mitosis.v1.WorkerService.RefreshWorkerToken:output_type -> mitosis.v1.RefreshWorkerTokenResponse
+	5,  // 37: mitosis.v1.WorkerService.ListWorkers:output_type -> mitosis.v1.ListWorkersResponse
+	7,  // 38: mitosis.v1.WorkerService.GetWorker:output_type -> mitosis.v1.GetWorkerResponse
+	9,  // 39: mitosis.v1.WorkerService.ShutdownWorker:output_type -> mitosis.v1.ShutdownWorkerResponse
+	11, // 40: mitosis.v1.WorkerService.RevokeWorkerToken:output_type -> mitosis.v1.RevokeWorkerTokenResponse
+	13, // 41: mitosis.v1.WorkerService.ConnectWorker:output_type -> mitosis.v1.ConnectWorkerResponse
+	35, // [35:42] is the sub-list for method output_type
+	28, // [28:35] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_mitosis_v1_worker_service_proto_init() }
@@ -1307,7 +1436,8 @@ func file_mitosis_v1_worker_service_proto_init() {
 	file_mitosis_v1_worker_proto_init()
 	file_mitosis_v1_worker_service_proto_msgTypes[4].OneofWrappers = []any{}
 	file_mitosis_v1_worker_service_proto_msgTypes[8].OneofWrappers = []any{}
-	file_mitosis_v1_worker_service_proto_msgTypes[10].OneofWrappers = []any{
+	file_mitosis_v1_worker_service_proto_msgTypes[11].OneofWrappers = []any{}
+	file_mitosis_v1_worker_service_proto_msgTypes[12].OneofWrappers = []any{
 		(*ConnectWorkerRequest_Attach)(nil),
 		(*ConnectWorkerRequest_Heartbeat)(nil),
 		(*ConnectWorkerRequest_TaskCredit)(nil),
@@ -1316,7 +1446,7 @@ func file_mitosis_v1_worker_service_proto_init() {
 		(*ConnectWorkerRequest_TaskReturn)(nil),
 		(*ConnectWorkerRequest_Goodbye)(nil),
 	}
-	file_mitosis_v1_worker_service_proto_msgTypes[11].OneofWrappers = []any{
+	file_mitosis_v1_worker_service_proto_msgTypes[13].OneofWrappers = []any{
 		(*ConnectWorkerResponse_Attached)(nil),
 		(*ConnectWorkerResponse_TaskBatch)(nil),
 		(*ConnectWorkerResponse_ReportsAcked)(nil),
@@ -1329,7 +1459,7 @@ func file_mitosis_v1_worker_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mitosis_v1_worker_service_proto_rawDesc), len(file_mitosis_v1_worker_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,7 @@ const (
 	WorkerService_ListWorkers_FullMethodName        = "/mitosis.v1.WorkerService/ListWorkers"
 	WorkerService_GetWorker_FullMethodName          = "/mitosis.v1.WorkerService/GetWorker"
 	WorkerService_ShutdownWorker_FullMethodName     = "/mitosis.v1.WorkerService/ShutdownWorker"
+	WorkerService_RevokeWorkerToken_FullMethodName  = "/mitosis.v1.WorkerService/RevokeWorkerToken"
 	WorkerService_ConnectWorker_FullMethodName      = "/mitosis.v1.WorkerService/ConnectWorker"
 )
 
@@ -54,6 +55,11 @@ type WorkerServiceClient interface {
 	// stopped and handed back. The caller must be `Admin` of one of its groups. Idempotent.
 	// Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
 	ShutdownWorker(ctx context.Context, in *ShutdownWorkerRequest, opts ...grpc.CallOption) (*ShutdownWorkerResponse, error)
+	// Ends a worker's token now, and its stream with it. Its task is given to others after the
+	// heartbeat timeout, unless it is back by then with the new token that `renew` gives. The
+	// caller must be `Admin` of one of its groups. Idempotent but for the token that it gives.
+	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+	RevokeWorkerToken(ctx context.Context, in *RevokeWorkerTokenRequest, opts ...grpc.CallOption) (*RevokeWorkerTokenResponse, error)
 	// The stream of one worker. It works as `ManagerService.Connect` does: attach first, tasks
 	// against credit, reports kept until they are acknowledged. Worker's token.
 	// Errors: INVALID_TOKEN, WRONG_TOKEN_KIND, INVALID_FIELD (the first message is not
@@ -119,6 +125,16 @@ func (c *workerServiceClient) ShutdownWorker(ctx context.Context, in *ShutdownWo
 	return out, nil
 }
 
+func (c *workerServiceClient) RevokeWorkerToken(ctx context.Context, in *RevokeWorkerTokenRequest, opts ...grpc.CallOption) (*RevokeWorkerTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeWorkerTokenResponse)
+	err := c.cc.Invoke(ctx, WorkerService_RevokeWorkerToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *workerServiceClient) ConnectWorker(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectWorkerRequest, ConnectWorkerResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &WorkerService_ServiceDesc.Streams[0], WorkerService_ConnectWorker_FullMethodName, cOpts...)
@@ -159,6 +175,11 @@ type WorkerServiceServer interface {
 	// stopped and handed back. The caller must be `Admin` of one of its groups. Idempotent.
 	// Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
 	ShutdownWorker(context.Context, *ShutdownWorkerRequest) (*ShutdownWorkerResponse, error)
+	// Ends a worker's token now, and its stream with it. Its task is given to others after the
+	// heartbeat timeout, unless it is back by then with the new token that `renew` gives. The
+	// caller must be `Admin` of one of its groups. Idempotent but for the token that it gives.
+	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+	RevokeWorkerToken(context.Context, *RevokeWorkerTokenRequest) (*RevokeWorkerTokenResponse, error)
 	// The stream of one worker. It works as `ManagerService.Connect` does: attach first, tasks
 	// against credit, reports kept until they are acknowledged. Worker's token.
 	// Errors: INVALID_TOKEN, WRONG_TOKEN_KIND, INVALID_FIELD (the first message is not
@@ -188,6 +209,9 @@ func (UnimplementedWorkerServiceServer) GetWorker(context.Context, *GetWorkerReq
 }
 func (UnimplementedWorkerServiceServer) ShutdownWorker(context.Context, *ShutdownWorkerRequest) (*ShutdownWorkerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ShutdownWorker not implemented")
+}
+func (UnimplementedWorkerServiceServer) RevokeWorkerToken(context.Context, *RevokeWorkerTokenRequest) (*RevokeWorkerTokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeWorkerToken not implemented")
 }
 func (UnimplementedWorkerServiceServer) ConnectWorker(grpc.BidiStreamingServer[ConnectWorkerRequest, ConnectWorkerResponse]) error {
 	return status.Error(codes.Unimplemented, "method ConnectWorker not implemented")
@@ -303,6 +327,24 @@ func _WorkerService_ShutdownWorker_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WorkerService_RevokeWorkerToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeWorkerTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WorkerServiceServer).RevokeWorkerToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WorkerService_RevokeWorkerToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WorkerServiceServer).RevokeWorkerToken(ctx, req.(*RevokeWorkerTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _WorkerService_ConnectWorker_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(WorkerServiceServer).ConnectWorker(&grpc.GenericServerStream[ConnectWorkerRequest, ConnectWorkerResponse]{ServerStream: stream})
 }
@@ -336,6 +378,10 @@ var WorkerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ShutdownWorker",
 			Handler:    _WorkerService_ShutdownWorker_Handler,
+		},
+		{
+			MethodName: "RevokeWorkerToken",
+			Handler:    _WorkerService_RevokeWorkerToken_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

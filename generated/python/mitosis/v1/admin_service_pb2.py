@@ -27,7 +27,7 @@ from mitosis.v1 import options_pb2 as mitosis_dot_v1_dot_options__pb2
 from mitosis.v1 import user_pb2 as mitosis_dot_v1_dot_user__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emitosis/v1/admin_service.proto\x12\nmitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18mitosis/v1/options.proto\x1a\x15mitosis/v1/user.proto\"l\n\x11\x43reateUserRequest\x12\x1a\n\x08username\x18\x01 \x01(\tR\x08username\x12 \n\x08password\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01R\x08password\x12\x19\n\x08is_admin\x18\x03 \x01(\x08R\x07isAdmin\":\n\x12\x43reateUserResponse\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x10.mitosis.v1.UserR\x04user\"a\n\x10ListUsersRequest\x12 \n\tpage_size\x18\x01 \x01(\x05H\x00R\x08pageSize\x88\x01\x01\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x0c\n\n_page_size\"c\n\x11ListUsersResponse\x12&\n\x05users\x18\x01 \x03(\x0b\x32\x10.mitosis.v1.UserR\x05users\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xbe\x01\n\x11UpdateUserRequest\x12\x1a\n\x08username\x18\x01 \x01(\tR\x08username\x12%\n\x08password\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01H\x00R\x08password\x88\x01\x01\x12\x1f\n\x08\x64isabled\x18\x03 \x01(\x08H\x01R\x08\x64isabled\x88\x01\x01\x12\x1e\n\x08is_admin\x18\x04 \x01(\x08H\x02R\x07isAdmin\x88\x01\x01\x42\x0b\n\t_passwordB\x0b\n\t_disabledB\x0b\n\t_is_admin\":\n\x12UpdateUserResponse\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x10.mitosis.v1.UserR\x04user\"3\n\x12\x43reateGroupRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\">\n\x13\x43reateGroupResponse\x12\'\n\x05group\x18\x01 \x01(\x0b\x32\x11.mitosis.v1.GroupR\x05group\"0\n\x0fGetGroupRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\";\n\x10GetGroupResponse\x12\'\n\x05group\x18\x01 \x01(\x0b\x32\x11.mitosis.v1.GroupR\x05group\"b\n\x11ListGroupsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05H\x00R\x08pageSize\x88\x01\x01\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x0c\n\n_page_size\"g\n\x12ListGroupsResponse\x12)\n\x06groups\x18\x01 \x03(\x0b\x32\x11.mitosis.v1.GroupR\x06groups\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"x\n\x10SetMemberRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\x12\x1a\n\x08username\x18\x02 \x01(\tR\x08username\x12)\n\x04role\x18\x03 \x01(\x0e\x32\x15.mitosis.v1.GroupRoleR\x04role\"<\n\x11SetMemberResponse\x12\'\n\x05group\x18\x01 \x01(\x0b\x32\x11.mitosis.v1.GroupR\x05group\"P\n\x13RemoveMemberRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\x12\x1a\n\x08username\x18\x02 \x01(\tR\x08username\"?\n\x14RemoveMemberResponse\x12\'\n\x05group\x18\x01 \x01(\x0b\x32\x11.mitosis.v1.GroupR\x05group2\xfa\x06\n\x0c\x41\x64minService\x12\x64\n\nCreateUser\x12\x1d.mitosis.v1.CreateUserRequest\x1a\x1e.mitosis.v1.CreateUserResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x06/users:\x01*b\x04user\x12X\n\tListUsers\x12\x1c.mitosis.v1.ListUsersRequest\x1a\x1d.mitosis.v1.ListUsersResponse\"\x0e\x82\xd3\xe4\x93\x02\x08\x12\x06/users\x12o\n\nUpdateUser\x12\x1d.mitosis.v1.UpdateUserRequest\x1a\x1e.mitosis.v1.UpdateUserResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x32\x11/users/{username}:\x01*b\x04user\x12i\n\x0b\x43reateGroup\x12\x1e.mitosis.v1.CreateGroupRequest\x1a\x1f.mitosis.v1.CreateGroupResponse\"\x19\x82\xd3\xe4\x93\x02\x13\"\x07/groups:\x01*b\x05group\x12j\n\x08GetGroup\x12\x1b.mitosis.v1.GetGroupRequest\x1a\x1c.mitosis.v1.GetGroupResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x14/groups/{group_name}b\x05group\x12\\\n\nListGroups\x12\x1d.mitosis.v1.ListGroupsRequest\x1a\x1e.mitosis.v1.ListGroupsResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/groups\x12x\n\tSetMember\x12\x1c.mitosis.v1.SetMemberRequest\x1a\x1d.mitosis.v1.SetMemberResponse\".\x82\xd3\xe4\x93\x02(\"\x1c/groups/{group_name}/members:\x01*b\x05group\x12\x89\x01\n\x0cRemoveMember\x12\x1f.mitosis.v1.RemoveMemberRequest\x1a .mitosis.v1.RemoveMemberResponse\"6\x82\xd3\xe4\x93\x02\x30*\'/groups/{group_name}/members/{username}b\x05groupBFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emitosis/v1/admin_service.proto\x12\nmitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18mitosis/v1/options.proto\x1a\x15mitosis/v1/user.proto\"l\n\x11\x43reateUserRequest\x12\x1a\n\x08username\x18\x01 \x01(\tR\x08username\x12 \n\x08password\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01R\x08password\x12\x19\n\x08is_admin\x18\x03 \x01(\x08R\x07isAdmin\":\n\x12\x43reateUserResponse\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x10.mitosis.v1.UserR\x04user\"a\n\x10ListUsersRequest\x12 \n\tpage_size\x18\x01 \x01(\x05H\x00R\x08pageSize\x88\x01\x01\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x0c\n\n_page_size\"c\n\x11ListUsersResponse\x12&\n\x05users\x18\x01 \x03(\x0b\x32\x10.mitosis.v1.UserR\x05users\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xbe\x01\n\x11UpdateUserRequest\x12\x1a\n\x08username\x18\x01 \x01(\tR\x08username\x12%\n\x08password\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01H\x00R\x08password\x88\x01\x01\x12\x1f\n\x08\x64isabled\x18\x03 \x01(\x08H\x01R\x08\x64isabled\x88\x01\x01\x12\x1e\n\x08is_admin\x18\x04 \x01(\x08H\x02R\x07isAdmin\x88\x01\x01\x42\x0b\n\t_passwordB\x0b\n\t_disabledB\x0b\n\t_is_admin\":\n\x12UpdateUserResponse\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x10.mitosis.v1.UserR\x04user\"5\n\x17RevokeUserTokensRequest\x12\x1a\n\x08username\x18\x01 \x01(\tR\x08username\"@\n\x18RevokeUserTokensResponse\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x10.mitosis.v1.UserR\x04user\"3\n\x12\x43reateGroupRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\">\n\x13\x43reateGroupResponse\x12\'\n\x05group\x18\x01 \x01(\x0b\x32\x11.mitosis.v1.GroupR\x05group\"0\n\x0fGetGroupRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\";\n\x10GetGroupResponse\x12\'\n\x05group\x18\x01 \x01(\x0b\x32\x11.mitosis.v1.GroupR\x05group\"b\n\x11ListGroupsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05H\x00R\x08pageSize\x88\x01\x01\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageTokenB\x0c\n\n_page_size\"g\n\x12ListGroupsResponse\x12)\n\x06groups\x18\x01 \x03(\x0b\x32\x11.mitosis.v1.GroupR\x06groups\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"x\n\x10SetMemberRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\x12\x1a\n\x08username\x18\x02 \x01(\tR\x08username\x12)\n\x04role\x18\x03 \x01(\x0e\x32\x15.mitosis.v1.GroupRoleR\x04role\"<\n\x11SetMemberResponse\x12\'\n\x05group\x18\x01 \x01(\x0b\x32\x11.mitosis.v1.GroupR\x05group\"P\n\x13RemoveMemberRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\x12\x1a\n\x08username\x18\x02 \x01(\tR\x08username\"?\n\x14RemoveMemberResponse\x12\'\n\x05group\x18\x01 \x01(\x0b\x32\x11.mitosis.v1.GroupR\x05group2\x85\x08\n\x0c\x41\x64minService\x12\x64\n\nCreateUser\x12\x1d.mitosis.v1.CreateUserRequest\x1a\x1e.mitosis.v1.CreateUserResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x06/users:\x01*b\x04user\x12X\n\tListUsers\x12\x1c.mitosis.v1.ListUsersRequest\x1a\x1d.mitosis.v1.ListUsersResponse\"\x0e\x82\xd3\xe4\x93\x02\x08\x12\x06/users\x12o\n\nUpdateUser\x12\x1d.mitosis.v1.UpdateUserRequest\x1a\x1e.mitosis.v1.UpdateUserResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x32\x11/users/{username}:\x01*b\x04user\x12\x88\x01\n\x10RevokeUserTokens\x12#.mitosis.v1.RevokeUserTokensRequest\x1a$.mitosis.v1.RevokeUserTokensResponse\")\x82\xd3\xe4\x93\x02#\"\x18/users/{username}/revoke:\x01*b\x04user\x12i\n\x0b\x43reateGroup\x12\x1e.mitosis.v1.CreateGroupRequest\x1a\x1f.mitosis.v1.CreateGroupResponse\"\x19\x82\xd3\xe4\x93\x02\x13\"\x07/groups:\x01*b\x05group\x12j\n\x08GetGroup\x12\x1b.mitosis.v1.GetGroupRequest\x1a\x1c.mitosis.v1.GetGroupResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x14/groups/{group_name}b\x05group\x12\\\n\nListGroups\x12\x1d.mitosis.v1.ListGroupsRequest\x1a\x1e.mitosis.v1.ListGroupsResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/groups\x12x\n\tSetMember\x12\x1c.mitosis.v1.SetMemberRequest\x1a\x1d.mitosis.v1.SetMemberResponse\".\x82\xd3\xe4\x93\x02(\"\x1c/groups/{group_name}/members:\x01*b\x05group\x12\x89\x01\n\x0cRemoveMember\x12\x1f.mitosis.v1.RemoveMemberRequest\x1a .mitosis.v1.RemoveMemberResponse\"6\x82\xd3\xe4\x93\x02\x30*\'/groups/{group_name}/members/{username}b\x05groupBFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADMINSERVICE'].methods_by_name['ListUsers']._serialized_options = b'\202\323\344\223\002\010\022\006/users'
   _globals['_ADMINSERVICE'].methods_by_name['UpdateUser']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['UpdateUser']._serialized_options = b'\202\323\344\223\002\0342\021/users/{username}:\001*b\004user'
+  _globals['_ADMINSERVICE'].methods_by_name['RevokeUserTokens']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['RevokeUserTokens']._serialized_options = b'\202\323\344\223\002#\"\030/users/{username}/revoke:\001*b\004user'
   _globals['_ADMINSERVICE'].methods_by_name['CreateGroup']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['CreateGroup']._serialized_options = b'\202\323\344\223\002\023\"\007/groups:\001*b\005group'
   _globals['_ADMINSERVICE'].methods_by_name['GetGroup']._loaded_options = None
@@ -67,26 +69,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEUSERREQUEST']._serialized_end=686
   _globals['_UPDATEUSERRESPONSE']._serialized_start=688
   _globals['_UPDATEUSERRESPONSE']._serialized_end=746
-  _globals['_CREATEGROUPREQUEST']._serialized_start=748
-  _globals['_CREATEGROUPREQUEST']._serialized_end=799
-  _globals['_CREATEGROUPRESPONSE']._serialized_start=801
-  _globals['_CREATEGROUPRESPONSE']._serialized_end=863
-  _globals['_GETGROUPREQUEST']._serialized_start=865
-  _globals['_GETGROUPREQUEST']._serialized_end=913
-  _globals['_GETGROUPRESPONSE']._serialized_start=915
-  _globals['_GETGROUPRESPONSE']._serialized_end=974
-  _globals['_LISTGROUPSREQUEST']._serialized_start=976
-  _globals['_LISTGROUPSREQUEST']._serialized_end=1074
-  _globals['_LISTGROUPSRESPONSE']._serialized_start=1076
-  _globals['_LISTGROUPSRESPONSE']._serialized_end=1179
-  _globals['_SETMEMBERREQUEST']._serialized_start=1181
-  _globals['_SETMEMBERREQUEST']._serialized_end=1301
-  _globals['_SETMEMBERRESPONSE']._serialized_start=1303
-  _globals['_SETMEMBERRESPONSE']._serialized_end=1363
-  _globals['_REMOVEMEMBERREQUEST']._serialized_start=1365
-  _globals['_REMOVEMEMBERREQUEST']._serialized_end=1445
-  _globals['_REMOVEMEMBERRESPONSE']._serialized_start=1447
-  _globals['_REMOVEMEMBERRESPONSE']._serialized_end=1510
-  _globals['_ADMINSERVICE']._serialized_start=1513
-  _globals['_ADMINSERVICE']._serialized_end=2403
+  _globals['_REVOKEUSERTOKENSREQUEST']._serialized_start=748
+  _globals['_REVOKEUSERTOKENSREQUEST']._serialized_end=801
+  _globals['_REVOKEUSERTOKENSRESPONSE']._serialized_start=803
+  _globals['_REVOKEUSERTOKENSRESPONSE']._serialized_end=867
+  _globals['_CREATEGROUPREQUEST']._serialized_start=869
+  _globals['_CREATEGROUPREQUEST']._serialized_end=920
+  _globals['_CREATEGROUPRESPONSE']._serialized_start=922
+  _globals['_CREATEGROUPRESPONSE']._serialized_end=984
+  _globals['_GETGROUPREQUEST']._serialized_start=986
+  _globals['_GETGROUPREQUEST']._serialized_end=1034
+  _globals['_GETGROUPRESPONSE']._serialized_start=1036
+  _globals['_GETGROUPRESPONSE']._serialized_end=1095
+  _globals['_LISTGROUPSREQUEST']._serialized_start=1097
+  _globals['_LISTGROUPSREQUEST']._serialized_end=1195
+  _globals['_LISTGROUPSRESPONSE']._serialized_start=1197
+  _globals['_LISTGROUPSRESPONSE']._serialized_end=1300
+  _globals['_SETMEMBERREQUEST']._serialized_start=1302
+  _globals['_SETMEMBERREQUEST']._serialized_end=1422
+  _globals['_SETMEMBERRESPONSE']._serialized_start=1424
+  _globals['_SETMEMBERRESPONSE']._serialized_end=1484
+  _globals['_REMOVEMEMBERREQUEST']._serialized_start=1486
+  _globals['_REMOVEMEMBERREQUEST']._serialized_end=1566
+  _globals['_REMOVEMEMBERRESPONSE']._serialized_start=1568
+  _globals['_REMOVEMEMBERRESPONSE']._serialized_end=1631
+  _globals['_ADMINSERVICE']._serialized_start=1634
+  _globals['_ADMINSERVICE']._serialized_end=2663
 # @@protoc_insertion_point(module_scope)

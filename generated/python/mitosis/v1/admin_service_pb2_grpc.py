@@ -52,6 +52,11 @@ class AdminServiceStub:
                 request_serializer=mitosis_dot_v1_dot_admin__service__pb2.UpdateUserRequest.SerializeToString,
                 response_deserializer=mitosis_dot_v1_dot_admin__service__pb2.UpdateUserResponse.FromString,
                 _registered_method=True)
+        self.RevokeUserTokens = channel.unary_unary(
+                '/mitosis.v1.AdminService/RevokeUserTokens',
+                request_serializer=mitosis_dot_v1_dot_admin__service__pb2.RevokeUserTokensRequest.SerializeToString,
+                response_deserializer=mitosis_dot_v1_dot_admin__service__pb2.RevokeUserTokensResponse.FromString,
+                _registered_method=True)
         self.CreateGroup = channel.unary_unary(
                 '/mitosis.v1.AdminService/CreateGroup',
                 request_serializer=mitosis_dot_v1_dot_admin__service__pb2.CreateGroupRequest.SerializeToString,
@@ -103,6 +108,14 @@ class AdminServiceServicer:
         """Changes the fields that are present. Disabling, or a new password, ends all tokens of
         the user. Idempotent.
         Errors: INVALID_FIELD, NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (last administrator).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeUserTokens(self, request, context):
+        """Ends all tokens that a user was given. The user may log in again. Idempotent.
+        Errors: NOT_FOUND, PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,6 +177,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.UpdateUser,
                     request_deserializer=mitosis_dot_v1_dot_admin__service__pb2.UpdateUserRequest.FromString,
                     response_serializer=mitosis_dot_v1_dot_admin__service__pb2.UpdateUserResponse.SerializeToString,
+            ),
+            'RevokeUserTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeUserTokens,
+                    request_deserializer=mitosis_dot_v1_dot_admin__service__pb2.RevokeUserTokensRequest.FromString,
+                    response_serializer=mitosis_dot_v1_dot_admin__service__pb2.RevokeUserTokensResponse.SerializeToString,
             ),
             'CreateGroup': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateGroup,
@@ -275,6 +293,33 @@ class AdminService:
             '/mitosis.v1.AdminService/UpdateUser',
             mitosis_dot_v1_dot_admin__service__pb2.UpdateUserRequest.SerializeToString,
             mitosis_dot_v1_dot_admin__service__pb2.UpdateUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeUserTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mitosis.v1.AdminService/RevokeUserTokens',
+            mitosis_dot_v1_dot_admin__service__pb2.RevokeUserTokensRequest.SerializeToString,
+            mitosis_dot_v1_dot_admin__service__pb2.RevokeUserTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

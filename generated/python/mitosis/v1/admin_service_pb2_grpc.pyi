@@ -45,6 +45,10 @@ class AdminServiceStub:
     the user. Idempotent.
     Errors: INVALID_FIELD, NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (last administrator).
     """
+    RevokeUserTokens: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeUserTokensRequest, _admin_service_pb2.RevokeUserTokensResponse]
+    """Ends all tokens that a user was given. The user may log in again. Idempotent.
+    Errors: NOT_FOUND, PERMISSION_DENIED.
+    """
     CreateGroup: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateGroupRequest, _admin_service_pb2.CreateGroupResponse]
     """Creates a group, with the caller as its `Admin`.
     Errors: INVALID_FIELD, ALREADY_EXISTS, PERMISSION_DENIED. Not idempotent.
@@ -80,6 +84,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Changes the fields that are present. Disabling, or a new password, ends all tokens of
     the user. Idempotent.
     Errors: INVALID_FIELD, NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (last administrator).
+    """
+    RevokeUserTokens: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeUserTokensRequest, _admin_service_pb2.RevokeUserTokensResponse]  # type: ignore[assignment]
+    """Ends all tokens that a user was given. The user may log in again. Idempotent.
+    Errors: NOT_FOUND, PERMISSION_DENIED.
     """
     CreateGroup: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateGroupRequest, _admin_service_pb2.CreateGroupResponse]  # type: ignore[assignment]
     """Creates a group, with the caller as its `Admin`.
@@ -131,6 +139,16 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the fields that are present. Disabling, or a new password, ends all tokens of
         the user. Idempotent.
         Errors: INVALID_FIELD, NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (last administrator).
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeUserTokens(
+        self,
+        request: _admin_service_pb2.RevokeUserTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.RevokeUserTokensResponse, _abc.Awaitable[_admin_service_pb2.RevokeUserTokensResponse]]:
+        """Ends all tokens that a user was given. The user may log in again. Idempotent.
+        Errors: NOT_FOUND, PERMISSION_DENIED.
         """
 
     @_abc_1.abstractmethod

@@ -28,7 +28,7 @@ from mitosis.v1 import options_pb2 as mitosis_dot_v1_dot_options__pb2
 from mitosis.v1 import user_pb2 as mitosis_dot_v1_dot_user__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmitosis/v1/auth_service.proto\x12\nmitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18mitosis/v1/options.proto\x1a\x15mitosis/v1/user.proto\"L\n\x0cLoginRequest\x12\x1a\n\x08username\x18\x01 \x01(\tR\x08username\x12 \n\x08password\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01R\x08password\"\x8c\x01\n\rLoginResponse\x12\x1a\n\x05token\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x01R\x05token\x12\x39\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12$\n\x04user\x18\x03 \x01(\x0b\x32\x10.mitosis.v1.UserR\x04user\"\x17\n\x15GetCurrentUserRequest\">\n\x16GetCurrentUserResponse\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x10.mitosis.v1.UserR\x04user\"q\n\x15\x43hangePasswordRequest\x12/\n\x10\x63urrent_password\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x01R\x0f\x63urrentPassword\x12\'\n\x0cnew_password\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01R\x0bnewPassword\"\x18\n\x16\x43hangePasswordResponse2\xc0\x02\n\x0b\x41uthService\x12O\n\x05Login\x12\x18.mitosis.v1.LoginRequest\x1a\x19.mitosis.v1.LoginResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\"\x06/login:\x01*\x12l\n\x0eGetCurrentUser\x12!.mitosis.v1.GetCurrentUserRequest\x1a\".mitosis.v1.GetCurrentUserResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x05/authb\x04user\x12r\n\x0e\x43hangePassword\x12!.mitosis.v1.ChangePasswordRequest\x1a\".mitosis.v1.ChangePasswordResponse\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/auth/password:\x01*BFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmitosis/v1/auth_service.proto\x12\nmitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18mitosis/v1/options.proto\x1a\x15mitosis/v1/user.proto\"L\n\x0cLoginRequest\x12\x1a\n\x08username\x18\x01 \x01(\tR\x08username\x12 \n\x08password\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01R\x08password\"\x8c\x01\n\rLoginResponse\x12\x1a\n\x05token\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x01R\x05token\x12\x39\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12$\n\x04user\x18\x03 \x01(\x0b\x32\x10.mitosis.v1.UserR\x04user\"\x17\n\x15GetCurrentUserRequest\">\n\x16GetCurrentUserResponse\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x10.mitosis.v1.UserR\x04user\"q\n\x15\x43hangePasswordRequest\x12/\n\x10\x63urrent_password\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x01R\x0f\x63urrentPassword\x12\'\n\x0cnew_password\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01R\x0bnewPassword\"\x18\n\x16\x43hangePasswordResponse\"\x15\n\x13RevokeTokensRequest\"\x16\n\x14RevokeTokensResponse2\xac\x03\n\x0b\x41uthService\x12O\n\x05Login\x12\x18.mitosis.v1.LoginRequest\x1a\x19.mitosis.v1.LoginResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\"\x06/login:\x01*\x12l\n\x0eGetCurrentUser\x12!.mitosis.v1.GetCurrentUserRequest\x1a\".mitosis.v1.GetCurrentUserResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x05/authb\x04user\x12r\n\x0e\x43hangePassword\x12!.mitosis.v1.ChangePasswordRequest\x1a\".mitosis.v1.ChangePasswordResponse\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/auth/password:\x01*\x12j\n\x0cRevokeTokens\x12\x1f.mitosis.v1.RevokeTokensRequest\x1a .mitosis.v1.RevokeTokensResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/auth/revoke:\x01*BFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,6 +50,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHSERVICE'].methods_by_name['GetCurrentUser']._serialized_options = b'\202\323\344\223\002\r\022\005/authb\004user'
   _globals['_AUTHSERVICE'].methods_by_name['ChangePassword']._loaded_options = None
   _globals['_AUTHSERVICE'].methods_by_name['ChangePassword']._serialized_options = b'\202\323\344\223\002\023\"\016/auth/password:\001*'
+  _globals['_AUTHSERVICE'].methods_by_name['RevokeTokens']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['RevokeTokens']._serialized_options = b'\202\323\344\223\002\021\"\014/auth/revoke:\001*'
   _globals['_LOGINREQUEST']._serialized_start=157
   _globals['_LOGINREQUEST']._serialized_end=233
   _globals['_LOGINRESPONSE']._serialized_start=236
@@ -62,6 +64,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGEPASSWORDREQUEST']._serialized_end=580
   _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=582
   _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=606
-  _globals['_AUTHSERVICE']._serialized_start=609
-  _globals['_AUTHSERVICE']._serialized_end=929
+  _globals['_REVOKETOKENSREQUEST']._serialized_start=608
+  _globals['_REVOKETOKENSREQUEST']._serialized_end=629
+  _globals['_REVOKETOKENSRESPONSE']._serialized_start=631
+  _globals['_REVOKETOKENSRESPONSE']._serialized_end=653
+  _globals['_AUTHSERVICE']._serialized_start=656
+  _globals['_AUTHSERVICE']._serialized_end=1084
 # @@protoc_insertion_point(module_scope)

@@ -50,3 +50,11 @@ class ChangePasswordRequest(_message.Message):
 class ChangePasswordResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class RevokeTokensRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RevokeTokensResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -50,6 +50,11 @@ class AuthServiceStub:
                 request_serializer=mitosis_dot_v1_dot_auth__service__pb2.ChangePasswordRequest.SerializeToString,
                 response_deserializer=mitosis_dot_v1_dot_auth__service__pb2.ChangePasswordResponse.FromString,
                 _registered_method=True)
+        self.RevokeTokens = channel.unary_unary(
+                '/mitosis.v1.AuthService/RevokeTokens',
+                request_serializer=mitosis_dot_v1_dot_auth__service__pb2.RevokeTokensRequest.SerializeToString,
+                response_deserializer=mitosis_dot_v1_dot_auth__service__pb2.RevokeTokensResponse.FromString,
+                _registered_method=True)
 
 
 class AuthServiceServicer:
@@ -80,6 +85,15 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeTokens(self, request, context):
+        """Ends all tokens that the caller was given, the one that came with the call included.
+        Not idempotent: a second call needs a new token.
+        Errors: INVALID_TOKEN, WRONG_TOKEN_KIND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -97,6 +111,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.ChangePassword,
                     request_deserializer=mitosis_dot_v1_dot_auth__service__pb2.ChangePasswordRequest.FromString,
                     response_serializer=mitosis_dot_v1_dot_auth__service__pb2.ChangePasswordResponse.SerializeToString,
+            ),
+            'RevokeTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeTokens,
+                    request_deserializer=mitosis_dot_v1_dot_auth__service__pb2.RevokeTokensRequest.FromString,
+                    response_serializer=mitosis_dot_v1_dot_auth__service__pb2.RevokeTokensResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -181,6 +200,33 @@ class AuthService:
             '/mitosis.v1.AuthService/ChangePassword',
             mitosis_dot_v1_dot_auth__service__pb2.ChangePasswordRequest.SerializeToString,
             mitosis_dot_v1_dot_auth__service__pb2.ChangePasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mitosis.v1.AuthService/RevokeTokens',
+            mitosis_dot_v1_dot_auth__service__pb2.RevokeTokensRequest.SerializeToString,
+            mitosis_dot_v1_dot_auth__service__pb2.RevokeTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

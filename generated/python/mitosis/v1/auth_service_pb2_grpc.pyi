@@ -45,6 +45,11 @@ class AuthServiceStub:
     """Changes the caller's own password and ends all tokens given before.
     Errors: INVALID_FIELD, INVALID_CREDENTIALS.
     """
+    RevokeTokens: _grpc.UnaryUnaryMultiCallable[_auth_service_pb2.RevokeTokensRequest, _auth_service_pb2.RevokeTokensResponse]
+    """Ends all tokens that the caller was given, the one that came with the call included.
+    Not idempotent: a second call needs a new token.
+    Errors: INVALID_TOKEN, WRONG_TOKEN_KIND.
+    """
 
 @_typing.type_check_only
 class AuthServiceAsyncStub(AuthServiceStub):
@@ -62,6 +67,11 @@ class AuthServiceAsyncStub(AuthServiceStub):
     ChangePassword: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.ChangePasswordRequest, _auth_service_pb2.ChangePasswordResponse]  # type: ignore[assignment]
     """Changes the caller's own password and ends all tokens given before.
     Errors: INVALID_FIELD, INVALID_CREDENTIALS.
+    """
+    RevokeTokens: _aio.UnaryUnaryMultiCallable[_auth_service_pb2.RevokeTokensRequest, _auth_service_pb2.RevokeTokensResponse]  # type: ignore[assignment]
+    """Ends all tokens that the caller was given, the one that came with the call included.
+    Not idempotent: a second call needs a new token.
+    Errors: INVALID_TOKEN, WRONG_TOKEN_KIND.
     """
 
 class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -95,6 +105,17 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_service_pb2.ChangePasswordResponse, _abc.Awaitable[_auth_service_pb2.ChangePasswordResponse]]:
         """Changes the caller's own password and ends all tokens given before.
         Errors: INVALID_FIELD, INVALID_CREDENTIALS.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeTokens(
+        self,
+        request: _auth_service_pb2.RevokeTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_service_pb2.RevokeTokensResponse, _abc.Awaitable[_auth_service_pb2.RevokeTokensResponse]]:
+        """Ends all tokens that the caller was given, the one that came with the call included.
+        Not idempotent: a second call needs a new token.
+        Errors: INVALID_TOKEN, WRONG_TOKEN_KIND.
         """
 
 def add_AuthServiceServicer_to_server(servicer: AuthServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -110,3 +110,21 @@ class ShutdownManagerResponse(_message.Message):
     MANAGER_FIELD_NUMBER: _ClassVar[int]
     manager: _manager_pb2.NodeManager
     def __init__(self, manager: _Optional[_Union[_manager_pb2.NodeManager, _Mapping]] = ...) -> None: ...
+
+class RevokeManagerTokenRequest(_message.Message):
+    __slots__ = ("uuid", "renew")
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    RENEW_FIELD_NUMBER: _ClassVar[int]
+    uuid: str
+    renew: bool
+    def __init__(self, uuid: _Optional[str] = ..., renew: _Optional[bool] = ...) -> None: ...
+
+class RevokeManagerTokenResponse(_message.Message):
+    __slots__ = ("manager", "token", "token_expires_at")
+    MANAGER_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    manager: _manager_pb2.NodeManager
+    token: str
+    token_expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, manager: _Optional[_Union[_manager_pb2.NodeManager, _Mapping]] = ..., token: _Optional[str] = ..., token_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

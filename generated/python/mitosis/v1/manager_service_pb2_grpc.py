@@ -66,6 +66,11 @@ class ManagerServiceStub:
                 request_serializer=mitosis_dot_v1_dot_manager__service__pb2.ShutdownManagerRequest.SerializeToString,
                 response_deserializer=mitosis_dot_v1_dot_manager__service__pb2.ShutdownManagerResponse.FromString,
                 _registered_method=True)
+        self.RevokeManagerToken = channel.unary_unary(
+                '/mitosis.v1.ManagerService/RevokeManagerToken',
+                request_serializer=mitosis_dot_v1_dot_manager__service__pb2.RevokeManagerTokenRequest.SerializeToString,
+                response_deserializer=mitosis_dot_v1_dot_manager__service__pb2.RevokeManagerTokenResponse.FromString,
+                _registered_method=True)
         self.Connect = channel.stream_stream(
                 '/mitosis.v1.ManagerService/Connect',
                 request_serializer=mitosis_dot_v1_dot_manager__stream__pb2.ConnectRequest.SerializeToString,
@@ -130,6 +135,17 @@ class ManagerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeManagerToken(self, request, context):
+        """Ends a manager's token now, and its stream with it. What it runs is given to others after
+        the heartbeat timeout, unless it is back by then with the new token that `renew` gives.
+        The caller must be `Admin` of a group in which the manager has the role `Admin`.
+        Idempotent but for the token that it gives.
+        Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Connect(self, request_iterator, context):
         """The stream of one manager. `manager_stream.proto` is its protocol. Manager's token.
         Errors: INVALID_TOKEN, WRONG_TOKEN_KIND, INVALID_FIELD (the first message is not
@@ -171,6 +187,11 @@ def add_ManagerServiceServicer_to_server(servicer, server):
                     servicer.ShutdownManager,
                     request_deserializer=mitosis_dot_v1_dot_manager__service__pb2.ShutdownManagerRequest.FromString,
                     response_serializer=mitosis_dot_v1_dot_manager__service__pb2.ShutdownManagerResponse.SerializeToString,
+            ),
+            'RevokeManagerToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeManagerToken,
+                    request_deserializer=mitosis_dot_v1_dot_manager__service__pb2.RevokeManagerTokenRequest.FromString,
+                    response_serializer=mitosis_dot_v1_dot_manager__service__pb2.RevokeManagerTokenResponse.SerializeToString,
             ),
             'Connect': grpc.stream_stream_rpc_method_handler(
                     servicer.Connect,
@@ -341,6 +362,33 @@ class ManagerService:
             '/mitosis.v1.ManagerService/ShutdownManager',
             mitosis_dot_v1_dot_manager__service__pb2.ShutdownManagerRequest.SerializeToString,
             mitosis_dot_v1_dot_manager__service__pb2.ShutdownManagerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeManagerToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mitosis.v1.ManagerService/RevokeManagerToken',
+            mitosis_dot_v1_dot_manager__service__pb2.RevokeManagerTokenRequest.SerializeToString,
+            mitosis_dot_v1_dot_manager__service__pb2.RevokeManagerTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,6 +62,13 @@ class ManagerServiceStub:
     has the role `Admin`. Idempotent.
     Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
     """
+    RevokeManagerToken: _grpc.UnaryUnaryMultiCallable[_manager_service_pb2.RevokeManagerTokenRequest, _manager_service_pb2.RevokeManagerTokenResponse]
+    """Ends a manager's token now, and its stream with it. What it runs is given to others after
+    the heartbeat timeout, unless it is back by then with the new token that `renew` gives.
+    The caller must be `Admin` of a group in which the manager has the role `Admin`.
+    Idempotent but for the token that it gives.
+    Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+    """
     Connect: _grpc.StreamStreamMultiCallable[_manager_stream_pb2.ConnectRequest, _manager_stream_pb2.ConnectResponse]
     """The stream of one manager. `manager_stream.proto` is its protocol. Manager's token.
     Errors: INVALID_TOKEN, WRONG_TOKEN_KIND, INVALID_FIELD (the first message is not
@@ -100,6 +107,13 @@ class ManagerServiceAsyncStub(ManagerServiceStub):
     stopped and handed back. The caller must be `Admin` of a group in which the manager
     has the role `Admin`. Idempotent.
     Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
+    """
+    RevokeManagerToken: _aio.UnaryUnaryMultiCallable[_manager_service_pb2.RevokeManagerTokenRequest, _manager_service_pb2.RevokeManagerTokenResponse]  # type: ignore[assignment]
+    """Ends a manager's token now, and its stream with it. What it runs is given to others after
+    the heartbeat timeout, unless it is back by then with the new token that `renew` gives.
+    The caller must be `Admin` of a group in which the manager has the role `Admin`.
+    Idempotent but for the token that it gives.
+    Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
     """
     Connect: _aio.StreamStreamMultiCallable[_manager_stream_pb2.ConnectRequest, _manager_stream_pb2.ConnectResponse]  # type: ignore[assignment]
     """The stream of one manager. `manager_stream.proto` is its protocol. Manager's token.
@@ -172,6 +186,19 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         stopped and handed back. The caller must be `Admin` of a group in which the manager
         has the role `Admin`. Idempotent.
         Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeManagerToken(
+        self,
+        request: _manager_service_pb2.RevokeManagerTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manager_service_pb2.RevokeManagerTokenResponse, _abc.Awaitable[_manager_service_pb2.RevokeManagerTokenResponse]]:
+        """Ends a manager's token now, and its stream with it. What it runs is given to others after
+        the heartbeat timeout, unless it is back by then with the new token that `renew` gives.
+        The caller must be `Admin` of a group in which the manager has the role `Admin`.
+        Idempotent but for the token that it gives.
+        Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
         """
 
     @_abc_1.abstractmethod

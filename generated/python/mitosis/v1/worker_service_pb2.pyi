@@ -96,6 +96,24 @@ class ShutdownWorkerResponse(_message.Message):
     worker: _worker_pb2.Worker
     def __init__(self, worker: _Optional[_Union[_worker_pb2.Worker, _Mapping]] = ...) -> None: ...
 
+class RevokeWorkerTokenRequest(_message.Message):
+    __slots__ = ("uuid", "renew")
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    RENEW_FIELD_NUMBER: _ClassVar[int]
+    uuid: str
+    renew: bool
+    def __init__(self, uuid: _Optional[str] = ..., renew: _Optional[bool] = ...) -> None: ...
+
+class RevokeWorkerTokenResponse(_message.Message):
+    __slots__ = ("worker", "token", "token_expires_at")
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    worker: _worker_pb2.Worker
+    token: str
+    token_expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, worker: _Optional[_Union[_worker_pb2.Worker, _Mapping]] = ..., token: _Optional[str] = ..., token_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class ConnectWorkerRequest(_message.Message):
     __slots__ = ("attach", "heartbeat", "task_credit", "task_reports", "tasks_started", "task_return", "goodbye")
     ATTACH_FIELD_NUMBER: _ClassVar[int]

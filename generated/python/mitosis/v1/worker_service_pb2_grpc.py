@@ -63,6 +63,11 @@ class WorkerServiceStub:
                 request_serializer=mitosis_dot_v1_dot_worker__service__pb2.ShutdownWorkerRequest.SerializeToString,
                 response_deserializer=mitosis_dot_v1_dot_worker__service__pb2.ShutdownWorkerResponse.FromString,
                 _registered_method=True)
+        self.RevokeWorkerToken = channel.unary_unary(
+                '/mitosis.v1.WorkerService/RevokeWorkerToken',
+                request_serializer=mitosis_dot_v1_dot_worker__service__pb2.RevokeWorkerTokenRequest.SerializeToString,
+                response_deserializer=mitosis_dot_v1_dot_worker__service__pb2.RevokeWorkerTokenResponse.FromString,
+                _registered_method=True)
         self.ConnectWorker = channel.stream_stream(
                 '/mitosis.v1.WorkerService/ConnectWorker',
                 request_serializer=mitosis_dot_v1_dot_worker__service__pb2.ConnectWorkerRequest.SerializeToString,
@@ -120,6 +125,16 @@ class WorkerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeWorkerToken(self, request, context):
+        """Ends a worker's token now, and its stream with it. Its task is given to others after the
+        heartbeat timeout, unless it is back by then with the new token that `renew` gives. The
+        caller must be `Admin` of one of its groups. Idempotent but for the token that it gives.
+        Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ConnectWorker(self, request_iterator, context):
         """The stream of one worker. It works as `ManagerService.Connect` does: attach first, tasks
         against credit, reports kept until they are acknowledged. Worker's token.
@@ -157,6 +172,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.ShutdownWorker,
                     request_deserializer=mitosis_dot_v1_dot_worker__service__pb2.ShutdownWorkerRequest.FromString,
                     response_serializer=mitosis_dot_v1_dot_worker__service__pb2.ShutdownWorkerResponse.SerializeToString,
+            ),
+            'RevokeWorkerToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeWorkerToken,
+                    request_deserializer=mitosis_dot_v1_dot_worker__service__pb2.RevokeWorkerTokenRequest.FromString,
+                    response_serializer=mitosis_dot_v1_dot_worker__service__pb2.RevokeWorkerTokenResponse.SerializeToString,
             ),
             'ConnectWorker': grpc.stream_stream_rpc_method_handler(
                     servicer.ConnectWorker,
@@ -303,6 +323,33 @@ class WorkerService:
             '/mitosis.v1.WorkerService/ShutdownWorker',
             mitosis_dot_v1_dot_worker__service__pb2.ShutdownWorkerRequest.SerializeToString,
             mitosis_dot_v1_dot_worker__service__pb2.ShutdownWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeWorkerToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mitosis.v1.WorkerService/RevokeWorkerToken',
+            mitosis_dot_v1_dot_worker__service__pb2.RevokeWorkerTokenRequest.SerializeToString,
+            mitosis_dot_v1_dot_worker__service__pb2.RevokeWorkerTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

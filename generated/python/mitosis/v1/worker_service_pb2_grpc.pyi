@@ -59,6 +59,12 @@ class WorkerServiceStub:
     stopped and handed back. The caller must be `Admin` of one of its groups. Idempotent.
     Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
     """
+    RevokeWorkerToken: _grpc.UnaryUnaryMultiCallable[_worker_service_pb2.RevokeWorkerTokenRequest, _worker_service_pb2.RevokeWorkerTokenResponse]
+    """Ends a worker's token now, and its stream with it. Its task is given to others after the
+    heartbeat timeout, unless it is back by then with the new token that `renew` gives. The
+    caller must be `Admin` of one of its groups. Idempotent but for the token that it gives.
+    Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+    """
     ConnectWorker: _grpc.StreamStreamMultiCallable[_worker_service_pb2.ConnectWorkerRequest, _worker_service_pb2.ConnectWorkerResponse]
     """The stream of one worker. It works as `ManagerService.Connect` does: attach first, tasks
     against credit, reports kept until they are acknowledged. Worker's token.
@@ -96,6 +102,12 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     """Asks a connected worker to drain and end; without `graceful` its running task is
     stopped and handed back. The caller must be `Admin` of one of its groups. Idempotent.
     Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
+    """
+    RevokeWorkerToken: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.RevokeWorkerTokenRequest, _worker_service_pb2.RevokeWorkerTokenResponse]  # type: ignore[assignment]
+    """Ends a worker's token now, and its stream with it. Its task is given to others after the
+    heartbeat timeout, unless it is back by then with the new token that `renew` gives. The
+    caller must be `Admin` of one of its groups. Idempotent but for the token that it gives.
+    Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
     """
     ConnectWorker: _aio.StreamStreamMultiCallable[_worker_service_pb2.ConnectWorkerRequest, _worker_service_pb2.ConnectWorkerResponse]  # type: ignore[assignment]
     """The stream of one worker. It works as `ManagerService.Connect` does: attach first, tasks
@@ -161,6 +173,18 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Asks a connected worker to drain and end; without `graceful` its running task is
         stopped and handed back. The caller must be `Admin` of one of its groups. Idempotent.
         Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeWorkerToken(
+        self,
+        request: _worker_service_pb2.RevokeWorkerTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worker_service_pb2.RevokeWorkerTokenResponse, _abc.Awaitable[_worker_service_pb2.RevokeWorkerTokenResponse]]:
+        """Ends a worker's token now, and its stream with it. Its task is given to others after the
+        heartbeat timeout, unless it is back by then with the new token that `renew` gives. The
+        caller must be `Admin` of one of its groups. Idempotent but for the token that it gives.
+        Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
         """
 
     @_abc_1.abstractmethod
