@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 AHEAD_SECONDS = 1.0
+# What is held ahead of each worker however many tasks that are, up to so many: 32 tasks of 50 microseconds would be gone
+# before the next ones are there.
+SHORT_SECONDS = 0.1
+MAX_SHORT_AHEAD = 512
 GIVE_SECONDS = 0.010
 MAX_GIVE = 64
 DEFAULT_PREFETCH_COUNT = 32
@@ -43,7 +47,7 @@ class TaskTime:
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """The bounds: `workers` processes, and at most `per_worker` tasks held ahead for each."""
+    """The bounds: `workers` processes, and at most `per_worker` tasks, or 0.1 s of work, held ahead for each."""
 
     workers: int
     per_worker: int = DEFAULT_PREFETCH_COUNT
@@ -53,8 +57,11 @@ def window(bounds: Prefetch, time: TaskTime) -> int:
     """Returns how many tasks the manager wants to hold: one running in each worker, and those that wait behind."""
     if bounds.workers == 0 or bounds.per_worker == 0:
         return bounds.workers
-    ahead = 1 if time.mean_seconds is None else int(AHEAD_SECONDS / max(time.mean_seconds, _SHORTEST_SECONDS))
-    return bounds.workers * (1 + min(max(ahead, 1), bounds.per_worker))
+    if time.mean_seconds is None:
+        return bounds.workers * 2
+    length = max(time.mean_seconds, _SHORTEST_SECONDS)
+    most = max(bounds.per_worker, min(int(SHORT_SECONDS / length), MAX_SHORT_AHEAD))
+    return bounds.workers * (1 + min(max(int(AHEAD_SECONDS / length), 1), most))
 
 
 def grant(window_size: int, held: int, on_the_way: int) -> int:

@@ -125,14 +125,14 @@ class Rules:
 
     def executor(self, field: str, command: str, args: Sequence[str], handler: str, *, required: bool) -> bool:
         """At most one of command, args and handler, exactly one when required; whether there is one."""
-        names = " and ".join(
-            name for name, value in (("command", command), ("args", args), ("handler", handler)) if value
-        )
-        count = sum(map(bool, (command, args, handler)))
+        count = bool(command) + bool(args) + bool(handler)
         if count > 1 or (required and not count):
+            named = (("command", command), ("args", args), ("handler", handler))
+            names = " and ".join(name for name, value in named if value)
             only = "exactly" if required else "at most"
             self.tell(field, names or "none", f"{only} one of command, args and handler")
-        self.command_line(field, command, args)
+        if command or args:
+            self.command_line(field, command, args)
         if handler and not _HANDLER.fullmatch(handler):
             self.refuse(f"{field}.handler", handler, "package.module:function")
         return count > 0
@@ -183,6 +183,11 @@ class Rules:
         for index, core in enumerate(given):
             self.integer(f"{field}[{index}]", core, 0, 65_535)
         return tuple(dict.fromkeys(given))
+
+
+def is_uuid(given: str) -> bool:
+    """Whether a text is a UUID in its usual form."""
+    return _UUID.fullmatch(given) is not None
 
 
 def _refuse_constant(name: str) -> None:

@@ -25,7 +25,7 @@ from mitosis_coordinator.domain.manager import ManagerRole
 from mitosis_coordinator.domain.plan import MAX_WORKERS, Strategy, WorkerPlan
 from mitosis_coordinator.domain.rules import MAX_AUTO_CLOSE_SECONDS, MAX_PRIORITY, Rules
 from mitosis_coordinator.domain.suite import SuiteSpec
-from mitosis_coordinator.domain.task import NewTask, Retries
+from mitosis_coordinator.domain.task import NO_RETRIES, NewTask, Retries
 from mitosis_coordinator.rpc import enums
 from mitosis_coordinator.services.managers import NewManager
 from mitosis_coordinator.services.workers import NewWorker
@@ -270,6 +270,8 @@ def _task_spec(rules: Rules, field: str, spec: task_pb2.TaskSpec, limits: Limits
 
 
 def _retries(spec: task_pb2.TaskSpec) -> Retries:
+    if not spec.HasField("max_retries") and not spec.HasField("retry_backoff_seconds"):
+        return NO_RETRIES
     return Retries(
         spec.max_retries if spec.HasField("max_retries") else None,
         spec.retry_backoff_seconds if spec.HasField("retry_backoff_seconds") else None,

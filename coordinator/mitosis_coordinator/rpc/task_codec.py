@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mitosis.v1 import manager_stream_pb2 as pb
 from mitosis.v1 import task_pb2, worker_service_pb2
 from mitosis_coordinator.domain.errors import InvalidField
-from mitosis_coordinator.domain.rules import Rules
+from mitosis_coordinator.domain.rules import Rules, is_uuid
 from mitosis_coordinator.domain.task import AttemptRef, Outcome, Report, TaskResult
 from mitosis_coordinator.rpc import enums
 from mitosis_coordinator.sessions import messages as msg
@@ -33,22 +33,25 @@ def task_reports(request: Request) -> msg.TaskReports:
         accepts = f"at most {_MAX_REPORTS}"
         raise InvalidField.one("task_reports.reports", f"{len(message.reports)} of them", accepts)
     rules = Rules()
-    reports = tuple(_report(rules, f"task_reports.reports[{index}]", one) for index, one in enumerate(message.reports))
+    reports = tuple([_report(rules, index, report) for index, report in enumerate(message.reports)])
     rules.raise_if_broken()
     return msg.TaskReports(message.sequence, reports)
 
 
-def _report(rules: Rules, field: str, report: pb.TaskReport) -> Report:
-    rules.uuid(f"{field}.task_uuid", report.task_uuid)
+def _report(rules: Rules, index: int, report: pb.TaskReport) -> Report:
+    task_id = report.task_uuid
+    if not is_uuid(task_id):
+        rules.uuid(f"task_reports.reports[{index}].task_uuid", task_id)
+    result = report.result
     return Report(
-        task_id=report.task_uuid,
-        attempt=report.attempt,
-        assignment_id=report.assignment_id,
-        outcome=enums.OUTCOME.member(report.outcome) or Outcome.FAILED,
-        result=_result(report.result),
-        started_at=moment(report, "started_at"),
-        finished_at=moment(report, "finished_at"),
-        worker_deaths=tuple(storable(death) for death in report.worker_deaths),
+        task_id,
+        report.attempt,
+        report.assignment_id,
+        enums.OUTCOME.member(report.outcome) or Outcome.FAILED,
+        _result(result) if result.ByteSize() else TaskResult(),
+        _datetime(report.started_at) if report.HasField("started_at") else None,
+        _datetime(report.finished_at) if report.HasField("finished_at") else None,
+        tuple([storable(death) for death in report.worker_deaths]) if report.worker_deaths else (),
     )
 
 
@@ -98,7 +101,7 @@ def attempts(rules: Rules, field: str, given: Iterable[pb.TaskAttempt]) -> list[
     return found
 
 
-def moment(message: pb.Heartbeat | pb.TaskReport | pb.HookReport, field: str) -> datetime | None:
+def moment(message: pb.Heartbeat | pb.HookReport, field: str) -> datetime | None:
     """A moment that may not be there."""
     if not message.HasField(field):
         return None
@@ -150,6 +153,7 @@ def duration(span: timedelta) -> Duration:
 def _datetime(timestamp: Timestamp) -> datetime | None:
     """A moment; None for one that no calendar has: a holder's broken clock must not cost a result."""
     try:
-        return timestamp.ToDatetime(UTC)
-    except (ValueError, OverflowError):
+        # Not ToDatetime, which takes five times as long.
+        return datetime.fromtimestamp(timestamp.seconds + timestamp.nanos / 1e9, UTC)
+    except (ValueError, OverflowError, OSError):
         return None

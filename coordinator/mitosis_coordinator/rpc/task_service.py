@@ -55,7 +55,7 @@ class TaskServicer(task_service_pb2_grpc.TaskServiceServicer):
             request.request_id,
             requests.fingerprint(request) if request.request_id else b"",
         )
-        return pb.SubmitTasksResponse(task_uuids=map(str, task_ids))
+        return pb.SubmitTasksResponse(task_uuids=task_ids.texts())
 
     async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:  # noqa: N802
         rules = Rules()

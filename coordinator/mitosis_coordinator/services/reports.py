@@ -20,6 +20,7 @@ from mitosis_coordinator.storage.pool import Connection, Database
 log = structlog.get_logger(__name__)
 
 _FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT)
+_PLAIN = (Outcome.COMPLETED, Outcome.CANCELLED)
 
 
 @dataclass(slots=True)
@@ -52,22 +53,29 @@ class ReportService:
             StorageUnavailable: Nothing was recorded; the same batch may be given again.
         """
         consequences = _Consequences(set(), set(), set(), set())
-        async with self._database.transaction() as connection:
-            assignment_ids = {report.assignment_id for report in reports}
-            states = await tasks.lock_suites(connection, holder_id, assignment_ids)
-            mine = [report for report in reports if report.assignment_id in states]
-            settled = await self._settle_failures(connection, mine, states, consequences)
-            # The death of a worker was dealt with there, or its report came too late.
-            final = [
-                report for report in mine if report.task_id not in settled and report.outcome is not Outcome.WORKER_DIED
-            ]
-            accepted: frozenset[str] | None = None
-            if final:
-                finished = await tasks.finish(connection, final)
-                accepted = finished.accepted_ids
-                consequences.changed.update(finished.suite_ids)
-                consequences.quiet.update(finished.quiet_suite_ids)
+        settled: set[str] = set()
+        if all(report.outcome in _PLAIN and not report.worker_deaths for report in reports):
+            # Nothing to decide: one statement, which locks for itself, and no round trips for a transaction.
+            final = reports
+            async with self._database.connection() as connection:
+                finished = await tasks.finish(connection, holder_id, final)
+        else:
+            async with self._database.transaction() as connection:
+                assignment_ids = {report.assignment_id for report in reports}
+                states = await tasks.lock_suites(connection, holder_id, assignment_ids)
+                mine = [report for report in reports if report.assignment_id in states]
+                settled = await self._settle_failures(connection, mine, states, consequences)
+                # The death of a worker was dealt with there, or its report came too late.
+                final = [
+                    report
+                    for report in mine
+                    if report.task_id not in settled and report.outcome is not Outcome.WORKER_DIED
+                ]
+                finished = await tasks.finish(connection, holder_id, final) if final else tasks.NOTHING_FINISHED
+        consequences.changed.update(finished.suite_ids)
+        consequences.quiet.update(finished.quiet_suite_ids)
         await self._announce(consequences, retried=bool(settled))
+        accepted = finished.accepted_ids
         if accepted is None and len(final) == len(reports):
             return []
         known = settled | ({report.task_id for report in final} if accepted is None else accepted)

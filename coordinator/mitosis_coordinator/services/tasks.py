@@ -14,7 +14,7 @@ from mitosis_coordinator.domain.errors import (
     RequestIdReused,
     WrongState,
 )
-from mitosis_coordinator.domain.ids import uuid_block
+from mitosis_coordinator.domain.ids import UuidBlock, uuid_block
 from mitosis_coordinator.domain.principal import GroupRole, UserPrincipal
 from mitosis_coordinator.domain.suite import SUITE, Suite, SuiteEvent, SuiteState
 from mitosis_coordinator.domain.task import TASK, AttemptRef, NewTask, Retries, Task, TaskEvent
@@ -56,7 +56,7 @@ class TaskService:
         fingerprint: bytes,
         *,
         field: str = "tasks[{index}].task_spec",
-    ) -> list[UUID]:
+    ) -> UuidBlock:
         """Store tasks, all or none, or return what the same request stored before.
 
         Args:
@@ -88,8 +88,7 @@ class TaskService:
                 if known is not None:
                     if known.fingerprint != fingerprint:
                         raise RequestIdReused(f"request_id {request_id} was used for another request")
-                    first = known.resource_id.int
-                    return [UUID(int=first + offset) for offset in range(known.resource_count)]
+                    return UuidBlock(known.resource_id, known.resource_count)
             # After that: a repetition is answered as the first call was, whatever became of the suite meanwhile.
             if suite is not None:
                 SUITE.after(suite.state, SuiteEvent.SUBMITTED, str(suite.id))

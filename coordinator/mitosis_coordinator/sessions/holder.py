@@ -246,7 +246,8 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
         more = self._may_have_more(len(claimed), limit)
         self._starving = not more
         # What was cancelled since it was claimed must not reach the holder after the order to stop it.
-        claimed = [task for task in claimed if AttemptRef(task.task_id, task.attempt) not in self._cancelled]
+        if self._cancelled:
+            claimed = [task for task in claimed if AttemptRef(task.task_id, task.attempt) not in self._cancelled]
         if not claimed and not more:
             self._exhausted()
             return False

@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from mitosis_coordinator.domain.errors import StorageUnavailable
+from mitosis_coordinator.storage.arrays import register_arrays
 
 log = structlog.get_logger(__name__)
 
@@ -214,6 +215,7 @@ class Database:
 
     async def _configure(self, connection: _PooledConnection) -> None:
         connection.seen_incident = self._incidents
+        register_arrays(connection)
         settings = ", ".join(f"set_config('{name}', %({name})s, false)" for name in self._session_settings)
         # The names are constants of this class; only the values are data.
         await connection.execute(f"SELECT {settings}", self._session_settings)

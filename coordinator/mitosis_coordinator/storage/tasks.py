@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
+from mitosis_coordinator.domain.ids import UuidBlock
 from mitosis_coordinator.domain.suite import SuiteState
 from mitosis_coordinator.domain.task import (
+    NO_RETRIES,
     AttemptRef,
     FailureKind,
     NewTask,
@@ -17,9 +20,12 @@ from mitosis_coordinator.domain.task import (
     Retries,
     TaskResult,
 )
+from mitosis_coordinator.storage import arrays
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
 from mitosis_coordinator.storage.rows import execute, fetch_one, fetch_value
+
+Value = TypeVar("Value")
 
 _SQL = load_queries("tasks")
 _LOCK_SUITES = load_queries("suites")["lock_suites_of_assignments"]
@@ -27,15 +33,16 @@ _LOCK_WORKERS_ASSIGNMENTS = load_queries("workers")["lock_assignments"]
 _ASSIGNMENTS = load_queries("assignments")
 _LAST_UUID = UUID(int=(1 << 128) - 1)
 
-_FINAL_STATE = {
-    Outcome.COMPLETED: "Completed",
+# What `finish_tasks` takes for granted is not said.
+_FINAL_STATE: dict[Outcome, str | None] = {
+    Outcome.COMPLETED: None,
     Outcome.FAILED: "Failed",
     Outcome.TIMED_OUT: "Failed",
     Outcome.CANCELLED: "Cancelled",
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClaimedTask:
     """One task handed to an assignment; `spec` is a serialized `mitosis.v1.TaskSpec`."""
 
@@ -57,6 +64,9 @@ class Finished:
     accepted_ids: frozenset[str] | None
     suite_ids: list[UUID]
     quiet_suite_ids: list[UUID]
+
+
+NOTHING_FINISHED = Finished(accepted_ids=None, suite_ids=[], quiet_suite_ids=[])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,7 @@ class CancelledTask:
 
 async def insert(
     connection: Connection,
-    ids: Sequence[UUID],
+    ids: UuidBlock,
     tasks: Sequence[NewTask],
     suite_id: UUID | None,
     group_id: UUID,
@@ -96,24 +106,25 @@ async def insert(
     default_retries: Retries,
 ) -> None:
     """Store a batch of Ready tasks. The caller counts them into the suite in the same transaction."""
-    retries = [task.retries.or_else(default_retries) for task in tasks]
+    count, backoff = NO_RETRIES.or_else(default_retries)
     parameters: dict[str, object] = {
-        "ids": list(ids),
+        "ids": arrays.uuids(ids.binary()),
         "group_id": group_id,
-        "priorities": [task.priority for task in tasks],
-        "max_retries": [count for count, _ in retries],
-        "backoffs": [backoff for _, backoff in retries],
-        "specs": [task.spec for task in tasks],
+        "priorities": arrays.int4s(_unless_none([task.priority or None for task in tasks])),
+        "max_retries": arrays.int4s(_unless_none([task.retries.count for task in tasks])),
+        "backoffs": arrays.float4s(_unless_none([task.retries.backoff_seconds for task in tasks])),
+        "specs": arrays.byteas([task.spec for task in tasks]),
+        "default_retries": count,
+        "default_backoff": backoff,
         "created_by": created_by,
     }
     if suite_id is None:
         query = _SQL["insert_independent_tasks"]
-        parameters["tags"] = [",".join(task.tags) for task in tasks]
+        parameters["tags"] = arrays.texts(_unless_none([",".join(task.tags) for task in tasks]))
     else:
         query = _SQL["insert_tasks"]
         parameters["suite_id"] = suite_id
-    async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(query, parameters)
+    await connection.execute(query, parameters)
 
 
 async def claim(
@@ -159,6 +170,11 @@ async def claim_independent(
     return [ClaimedTask(row[0], row[1], row[2]) for row in rows]
 
 
+def _unless_none(column: Sequence[Value]) -> Sequence[Value]:
+    """Nothing for a column in which no row says anything: most have neither an error nor an output."""
+    return column if any(value is not None and value != "" for value in column) else ()
+
+
 async def lock_suites(
     connection: Connection, holder_id: UUID, assignment_ids: Collection[int]
 ) -> dict[int, SuiteState | None]:
@@ -186,20 +202,26 @@ async def suite_of_assignment(connection: Connection, assignment_id: int) -> UUI
     return suite_id
 
 
-async def finish(connection: Connection, reports: Sequence[Report]) -> Finished:
-    """Move reported attempts into history and count them, where the reporter still holds them."""
+async def finish(connection: Connection, holder_id: UUID, reports: Sequence[Report]) -> Finished:
+    """Move reported attempts into history and count them, where the holder still holds them.
+
+    Locks the suites itself, so that it may be a transaction of its own.
+    """
+    results = [report.result for report in reports]
     parameters = {
-        "ids": [report.task_id for report in reports],
-        "attempts": [report.attempt for report in reports],
-        "assignment_ids": [report.assignment_id for report in reports],
-        "states": [_FINAL_STATE[report.outcome] for report in reports],
-        "exit_codes": [report.result.exit_code for report in reports],
-        "errors": [report.result.error for report in reports],
-        "stdout_tails": [report.result.stdout_tail for report in reports],
-        "stderr_tails": [report.result.stderr_tail for report in reports],
-        "return_values": [report.result.return_value for report in reports],
-        "started": [report.started_at for report in reports],
-        "finished": [report.finished_at for report in reports],
+        "holder_id": holder_id,
+        "holdings": arrays.int8s(list({report.assignment_id for report in reports})),
+        "ids": arrays.text_uuids([report.task_id for report in reports]),
+        "attempts": arrays.int4s([report.attempt for report in reports]),
+        "assignment_ids": arrays.int8s([report.assignment_id for report in reports]),
+        "states": arrays.texts(_unless_none([_FINAL_STATE[report.outcome] for report in reports])),
+        "exit_codes": arrays.int4s(_unless_none([result.exit_code for result in results])),
+        "errors": arrays.texts(_unless_none([result.error for result in results])),
+        "stdout_tails": arrays.texts(_unless_none([result.stdout_tail for result in results])),
+        "stderr_tails": arrays.texts(_unless_none([result.stderr_tail for result in results])),
+        "return_values": arrays.texts(_unless_none([result.return_value for result in results])),
+        "started": arrays.timestamps([report.started_at for report in reports]),
+        "finished": arrays.timestamps([report.finished_at for report in reports]),
         "count": len(reports),
     }
     cursor = await connection.execute(_SQL["finish_tasks"], parameters)

@@ -8,7 +8,7 @@ from uuid import RFC_4122
 
 import pytest
 
-from mitosis_coordinator.domain.ids import MAX_BLOCK, UuidFactory, new_uuid, uuid_block
+from mitosis_coordinator.domain.ids import MAX_BLOCK, UuidBlock, UuidFactory, new_uuid, uuid_block
 
 
 def test_an_identifier_is_a_uuid_of_version_7_that_holds_the_time() -> None:
@@ -49,6 +49,14 @@ def test_a_block_counts_up_from_one_base() -> None:
     assert all((one.version, one.variant) == (7, RFC_4122) for one in block)
 
 
+def test_a_block_has_the_same_identifiers_in_every_form() -> None:
+    block = uuid_block(300)
+    assert block.texts() == [str(one) for one in block]
+    assert block.binary() == [one.bytes for one in block]
+    assert block[250:260] == list(block)[250:260]
+    assert UuidBlock(block[0], 300)[299] == block[-1]
+
+
 def test_blocks_ascend_and_do_not_overlap() -> None:
     blocks = [uuid_block(100) for _ in range(200)]
     made = [one for block in blocks for one in block]
@@ -62,4 +70,4 @@ def test_a_block_of_an_impossible_size_is_refused(count: int) -> None:
 
 
 def test_a_block_may_be_empty() -> None:
-    assert uuid_block(0) == []
+    assert len(uuid_block(0)) == 0

@@ -100,7 +100,17 @@ def taking(seconds: float, count: int = 300) -> TaskTime:
 
 @pytest.mark.parametrize(
     ("seconds", "per_worker", "expected"),
-    [(None, 32, 8), (0.0001, 32, 132), (0.1, 32, 44), (10, 32, 8), (0.0001, 0, 4), (0.0001, 1000, 4004)],
+    [
+        (None, 32, 8),
+        (10, 32, 8),
+        (0.1, 32, 44),
+        (0.01, 32, 132),
+        # Short tasks: a tenth of a second of them, up to 512, whatever the bound by count says, unless it says none.
+        (0.001, 32, 404),
+        (0.0001, 32, 2052),
+        (0.0001, 1000, 4004),
+        (0.0001, 0, 4),
+    ],
 )
 def test_the_window_is_a_second_of_work_within_its_bounds(
     seconds: float | None, per_worker: int, expected: int

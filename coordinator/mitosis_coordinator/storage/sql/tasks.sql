@@ -1,17 +1,18 @@
 -- name: insert_tasks
 -- Stores a batch of Ready tasks.
 INSERT INTO active_tasks (id, task_suite_id, group_id, priority, max_retries, retry_backoff_seconds, spec, created_by)
-SELECT new.id, %(suite_id)s, %(group_id)s, new.priority, new.max_retries, new.retry_backoff_seconds, new.spec,
-    %(created_by)s
-FROM unnest(%(ids)s::uuid[], %(priorities)s::int4[], %(max_retries)s::int2[], %(backoffs)s::float4[],
+SELECT new.id, %(suite_id)s, %(group_id)s, coalesce(new.priority, 0), coalesce(new.max_retries, %(default_retries)s),
+    coalesce(new.retry_backoff_seconds, %(default_backoff)s), new.spec, %(created_by)s
+FROM unnest(%(ids)s::uuid[], %(priorities)s::int4[], %(max_retries)s::int4[], %(backoffs)s::float4[],
     %(specs)s::bytea[]) AS new (id, priority, max_retries, retry_backoff_seconds, spec)
 
 -- name: insert_independent_tasks
 -- Stores a batch of Ready tasks of no suite. No tag has a comma, so that a task's tags fit one text.
 INSERT INTO active_tasks (id, group_id, priority, max_retries, retry_backoff_seconds, spec, tags, created_by)
-SELECT new.id, %(group_id)s, new.priority, new.max_retries, new.retry_backoff_seconds, new.spec,
-    string_to_array(new.tags, ','), %(created_by)s
-FROM unnest(%(ids)s::uuid[], %(priorities)s::int4[], %(max_retries)s::int2[], %(backoffs)s::float4[],
+SELECT new.id, %(group_id)s, coalesce(new.priority, 0), coalesce(new.max_retries, %(default_retries)s),
+    coalesce(new.retry_backoff_seconds, %(default_backoff)s), new.spec,
+    coalesce(string_to_array(new.tags, ','), '{}'), %(created_by)s
+FROM unnest(%(ids)s::uuid[], %(priorities)s::int4[], %(max_retries)s::int4[], %(backoffs)s::float4[],
     %(specs)s::bytea[], %(tags)s::text[]) AS new (id, priority, max_retries, retry_backoff_seconds, spec, tags)
 
 -- name: claim_tasks
@@ -73,7 +74,20 @@ SELECT c.task_id, c.attempt, c.spec, c.priority FROM best LEFT JOIN claimed c ON
 
 -- name: finish_tasks
 -- Moves reported attempts into history and counts them, if the reporter still holds them.
-WITH report AS (
+WITH guarded AS MATERIALIZED (
+    -- The suite first, as every transaction does, in one order for everybody.
+    SELECT a.id FROM assignments a JOIN task_suites s ON s.id = a.task_suite_id
+    WHERE a.id = ANY(%(holdings)s) AND a.manager_id = %(holder_id)s
+    ORDER BY s.id
+    FOR NO KEY UPDATE OF s
+), guarded_alone AS MATERIALIZED (
+    -- A worker's assignment has no suite, and is locked itself.
+    SELECT id FROM assignments
+    WHERE id = ANY(%(holdings)s) AND worker_id = %(holder_id)s
+    ORDER BY id
+    FOR NO KEY UPDATE
+), report AS (
+    -- A column in which no row says anything comes empty, and reads as NULL here.
     SELECT * FROM unnest(%(ids)s::uuid[], %(attempts)s::int4[], %(assignment_ids)s::int8[], %(states)s::text[],
         %(exit_codes)s::int4[], %(errors)s::text[], %(stdout_tails)s::text[], %(stderr_tails)s::text[],
         %(return_values)s::text[], %(started)s::timestamptz[], %(finished)s::timestamptz[])
@@ -82,9 +96,14 @@ WITH report AS (
 ), gone AS (
     DELETE FROM active_tasks t USING report r
     WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = r.assignment_id
+      -- One value, known only when every lock above is held, and needed before the first task is touched.
+      AND t.assignment_id = ANY ((
+          SELECT array_agg(g.id) FROM (SELECT id FROM guarded UNION ALL SELECT id FROM guarded_alone) g)::int8[])
     RETURNING t.id, t.task_suite_id, t.group_id, t.priority, t.attempt, t.assignment_id, t.max_retries,
-        t.retry_backoff_seconds, t.spec, t.tags, t.created_by, t.created_at, r.final_state, r.exit_code, r.error,
-        r.stdout_tail, r.stderr_tail, r.return_value, r.run_started_at, r.run_finished_at
+        t.retry_backoff_seconds, t.spec, t.tags, t.created_by, t.created_at,
+        coalesce(r.final_state, 'Completed') AS final_state, r.exit_code, coalesce(r.error, '') AS error,
+        coalesce(r.stdout_tail, '') AS stdout_tail, coalesce(r.stderr_tail, '') AS stderr_tail, r.return_value,
+        r.run_started_at, r.run_finished_at
 ), archived AS (
     INSERT INTO archived_tasks (id, task_suite_id, group_id, state, priority, attempt, assignment_id, max_retries,
         retry_backoff_seconds, spec, tags, created_by, created_at, started_at, finished_at, exit_code, error,
@@ -95,9 +114,7 @@ WITH report AS (
     FROM gone
 ), failed AS (
     INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, holder_id, error)
-    SELECT gone.id, gone.task_suite_id, gone.attempt, 'Task', a.holder_id, gone.error
-    FROM gone JOIN assignments a ON a.id = gone.assignment_id
-    WHERE gone.final_state = 'Failed'
+    SELECT id, task_suite_id, attempt, 'Task', %(holder_id)s, error FROM gone WHERE final_state = 'Failed'
 ), counted AS (
     SELECT task_suite_id, count(*) AS finished, count(*) FILTER (WHERE final_state = 'Completed') AS completed,
         count(*) FILTER (WHERE final_state = 'Failed') AS failed,
