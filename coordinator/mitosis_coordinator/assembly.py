@@ -17,6 +17,7 @@ from mitosis.v1 import (
 from mitosis_coordinator.components import Components
 from mitosis_coordinator.config import CoordinatorConfig
 from mitosis_coordinator.dispatch.assigner import Assigner
+from mitosis_coordinator.dispatch.balancer import Balancer
 from mitosis_coordinator.domain.principal import ManagerPrincipal, WorkerPrincipal
 from mitosis_coordinator.duties.clockwork import RETENTION_SECONDS, Deadlines, Reaper, repeatedly
 from mitosis_coordinator.rpc.manager_service import ManagerServicer
@@ -27,6 +28,7 @@ from mitosis_coordinator.rpc.task_service import TaskServicer
 from mitosis_coordinator.rpc.worker_service import WorkerServicer
 from mitosis_coordinator.services.assignments import AssignmentService, Liveness
 from mitosis_coordinator.services.attachment import AttachmentService
+from mitosis_coordinator.services.balance import BalanceService
 from mitosis_coordinator.services.completion import Completion
 from mitosis_coordinator.services.endings import Endings
 from mitosis_coordinator.services.holdings import HoldingService
@@ -125,6 +127,7 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
         holdings, worker_registry, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds
     )
     components.background["assigner"] = Assigner(assignments, registry, signals).run
+    components.background["balancer"] = Balancer(BalanceService(database, registry), registry, signals).run
     components.background["deadlines"] = Deadlines(completion, retries, signals).run
     components.background["reaper"] = reaper.run
     components.background["worker-reaper"] = worker_reaper.run

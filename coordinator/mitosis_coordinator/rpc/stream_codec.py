@@ -60,6 +60,9 @@ def encoded(message: msg.Outgoing) -> pb.ConnectResponse:
             return pb.ConnectResponse(suite_assigned=_suite_assigned(message))
         case msg.CancelTasks():
             return pb.ConnectResponse(cancel_tasks=cancel_tasks(message))
+        case msg.RecallTasks():
+            recall = pb.RecallTasks(assignment_id=message.assignment_id, max_tasks=message.count)
+            return pb.ConnectResponse(recall_tasks=recall)
         case msg.CancelSuite():
             return pb.ConnectResponse(
                 cancel_suite=pb.CancelSuite(

@@ -42,6 +42,9 @@ class LiveSessions(Protocol):
     def cancel_tasks(self, manager_id: UUID, assignment_id: int, tasks: Sequence[AttemptRef]) -> None:
         """Tell a manager to stop some tasks."""
 
+    def recall_tasks(self, manager_id: UUID, assignment_id: int, count: int) -> None:
+        """Ask a manager to hand back so many unstarted tasks, and leave what is Ready to others for a moment."""
+
     def resize(self, manager_id: UUID, assignment_id: int, worker_count: int) -> None:
         """Tell a manager how many workers it runs from now on."""
 

@@ -170,6 +170,14 @@ class CancelTasks:
 
 
 @dataclass(frozen=True, slots=True)
+class RecallTasks:
+    """Hand back so many unstarted tasks, at most."""
+
+    assignment_id: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class CancelSuite:
     """The suite was cancelled."""
 
@@ -218,6 +226,6 @@ class WorkerAttached:
 TaskFlow = TaskBatch | ReportsAcked | CancelTasks
 """What every holder is told of its tasks."""
 
-Outgoing = Attached | SuiteAssigned | TaskFlow | CancelSuite | SuiteDrained | ConfigUpdate | Shutdown
+Outgoing = Attached | SuiteAssigned | TaskFlow | RecallTasks | CancelSuite | SuiteDrained | ConfigUpdate | Shutdown
 
 WorkerOutgoing = WorkerAttached | TaskFlow | Shutdown

@@ -43,6 +43,10 @@ class SessionRegistry(Roster[Session, ManagerMetrics]):
         """Managers that hold a suite."""
         return [session.manager.manager_id for session in self._suite_of]
 
+    def of_suite(self, suite_id: UUID) -> list[Session]:
+        """Sessions whose manager holds a suite."""
+        return list(self._by_suite.get(suite_id, ()))
+
     def release_assignments(self, assignment_ids: Iterable[int]) -> None:
         """Have managers let go of assignments for the sake of other suites."""
         wanted = set(assignment_ids)
@@ -66,6 +70,12 @@ class SessionRegistry(Roster[Session, ManagerMetrics]):
         session = self.of(manager_id)
         if session is not None:
             session.cancel_tasks(msg.CancelTasks(assignment_id, tuple(tasks)))
+
+    def recall_tasks(self, manager_id: UUID, assignment_id: int, count: int) -> None:
+        """Ask a manager to hand back so many unstarted tasks, and leave what is Ready to others for a moment."""
+        session = self.of(manager_id)
+        if session is not None:
+            session.recall_tasks(msg.RecallTasks(assignment_id, count))
 
     def resize(self, manager_id: UUID, assignment_id: int, worker_count: int) -> None:
         """Tell a manager how many workers it runs from now on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Set
 from contextlib import ExitStack, suppress
 from typing import assert_never
@@ -28,6 +29,9 @@ from mitosis_coordinator.storage.tasks import ClaimedTask
 
 log = structlog.get_logger(__name__)
 
+RECALL_SECONDS = 1.0
+"""How long a manager has to answer a recall, and how long what it hands back is left to those that can start it."""
+
 
 class Session(HolderSession[msg.Incoming, msg.Outgoing]):
     """One connected manager."""
@@ -50,6 +54,10 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
         self._settings = settings
         self._changed = changed
         self._feeding = ExitStack()
+        self._workers = 0
+        # Until when a recall is under way, and until when no tasks are claimed that would only wait; monotonic clock.
+        self._recalled_until = 0.0
+        self._gives_way_until = 0.0
         # The assignment under which a task is known to have ended.
         self._proven: int | None = None
 
@@ -85,7 +93,25 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
     def resize(self, update: msg.ConfigUpdate) -> None:
         """Tell the manager how many workers it runs from now on."""
         if self._state.holds(update.assignment_id):
+            self._workers = update.worker_count
             self._put(update)
+
+    def room(self) -> int:
+        """How many tasks the manager takes, when some of its workers have had nothing to run since the last claim."""
+        return self._allowed() if self._starving and len(self._out) < self._workers else 0
+
+    def recall_tasks(self, recall: msg.RecallTasks) -> None:
+        """Ask the manager to hand back unstarted tasks, unless it was asked already and has not answered."""
+        if self._state.phase is not Phase.HOLDING or not self._state.holds(recall.assignment_id):
+            return
+        self.give_way()
+        if time.monotonic() >= self._recalled_until:
+            self._recalled_until = time.monotonic() + RECALL_SECONDS
+            self._put(recall)
+
+    def give_way(self) -> None:
+        """Claim for a moment only what the manager can start at once: others of its suite have nothing to run."""
+        self._gives_way_until = time.monotonic() + RECALL_SECONDS
 
     def shut_down(self, reason: str, *, graceful: bool) -> None:
         """Have the manager's process end."""
@@ -155,6 +181,7 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
 
     def _hold(self, event: SessionEvent, assignment: Assignment) -> None:
         self._state = machine.taken(self._state, event, assignment.id, assignment.suite.id)
+        self._workers = assignment.worker_count
         self._feeding.close()
         self._feeding.enter_context(self._signals.feeding(assignment.suite.id, self._feed_wanted))
         self._changed(self)
@@ -178,8 +205,14 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
 
     async def _handle(self, message: msg.Incoming) -> None:
         match message:
-            case msg.TaskReports() | msg.TaskCredit() | msg.TasksStarted() | msg.TaskReturn():
+            case msg.TaskReports() | msg.TaskCredit():
                 await self._flow(message)
+            case msg.TasksStarted():
+                await self._flow(message)
+                self._offer()
+            case msg.TaskReturn():
+                await self._flow(message)
+                self._recalled_until = 0.0
             case msg.Heartbeat():
                 self.metrics = message.metrics
             case msg.WorkerFailure():
@@ -225,7 +258,21 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
 
     async def _claim_tasks(self, limit: int) -> list[ClaimedTask]:
         assignment_id, suite_id = self._held()
-        return await self._assignments.claim(suite_id, self.manager.manager_id, assignment_id, self.epoch, limit)
+        claimed = await self._assignments.claim(suite_id, self.manager.manager_id, assignment_id, self.epoch, limit)
+        if len(claimed) < limit:
+            self._signals.tail_reached(suite_id)
+        return claimed
+
+    def _allowed(self) -> int:
+        allowed = super()._allowed()
+        if time.monotonic() < self._gives_way_until:
+            return min(allowed, max(0, self._workers - len(self._out)))
+        return allowed
+
+    def _offer(self) -> None:
+        """Have somebody look for managers that could start what waits here behind long tasks."""
+        if self._state.suite_id is not None and len(self._out) > self._workers:
+            self._signals.tail_reached(self._state.suite_id)
 
     async def _held_tasks(self, assignment_id: int) -> Set[AttemptRef]:
         return await self._assignments.held_tasks(assignment_id)
@@ -254,6 +301,7 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
         if self._state.suite_id == suite_id:
             self._follow_suite(standing)
         await self._give_back_unheard()
+        self._offer()
 
     def _held(self) -> tuple[int, UUID]:
         if self._state.assignment_id is None or self._state.suite_id is None:

@@ -17,6 +17,7 @@ class SignalHub:
         self._group_feeders: dict[UUID, set[asyncio.Event]] = {}
         self._on_work: list[Callable[[], None]] = []
         self._on_deadline: list[Callable[[], None]] = []
+        self._on_tail: list[Callable[[UUID], None]] = []
         self.closing = False
 
     def suite_changed(self, suite_id: UUID) -> None:
@@ -53,6 +54,11 @@ class SignalHub:
             for event in events:
                 event.set()
 
+    def tail_reached(self, suite_id: UUID) -> None:
+        """Wake whoever levels tails: a holder of the suite has nothing to run, or more than it runs."""
+        for notify in self._on_tail:
+            notify(suite_id)
+
     def on_work(self, notify: Callable[[], None]) -> None:
         """Call `notify` whenever a manager may get a suite."""
         self._on_work.append(notify)
@@ -60,6 +66,10 @@ class SignalHub:
     def on_deadline(self, notify: Callable[[], None]) -> None:
         """Call `notify` whenever something falls due that was not known before."""
         self._on_deadline.append(notify)
+
+    def on_tail(self, notify: Callable[[UUID], None]) -> None:
+        """Call `notify` with a suite whose tasks may be spread unevenly among its holders."""
+        self._on_tail.append(notify)
 
     @contextmanager
     def watching(self, suite_id: UUID) -> Iterator[asyncio.Event]:

@@ -74,6 +74,18 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
+class TailHolder:
+    """A manager that executes a suite with no Ready task, and what it holds; see `domain.balance.Share`."""
+
+    assignment_id: int
+    manager_id: UUID
+    max_workers: int
+    held: int
+    long_running: int
+    bound: bool
+
+
+@dataclass(frozen=True, slots=True)
 class HookReport:
     """How a hook ended, as the manager tells it."""
 
@@ -258,6 +270,17 @@ async def insert_assignment(connection: Connection, suite_id: UUID, manager_id: 
     parameters = {"suite_id": suite_id, "manager_id": manager_id, "session_epoch": session_epoch}
     assignment_id: int | None = await fetch_value(connection, _ASSIGNMENTS["insert_assignment"], parameters)
     return assignment_id
+
+
+async def holders_of_tail(connection: Connection, suite_id: UUID) -> list[TailHolder]:
+    """Who executes a suite, and what each holds; nobody while the suite has Ready tasks."""
+    return await fetch_all(connection, TailHolder, _ASSIGNMENTS["holders_of_tail"], {"suite_id": suite_id})
+
+
+async def idle_for(connection: Connection, suite_id: UUID) -> dict[UUID, int]:
+    """Idle managers that would get a suite if it had Ready tasks, at most 100, and how many workers each may run."""
+    cursor = await connection.execute(_ASSIGNMENTS["idle_managers_for"], {"suite_id": suite_id})
+    return {row[0]: row[1] for row in await cursor.fetchall()}
 
 
 async def set_assignment_state(

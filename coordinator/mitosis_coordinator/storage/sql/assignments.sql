@@ -84,6 +84,31 @@ WHERE a.manager_id = ANY(%(manager_ids)s) AND a.task_suite_id <> s.id
   AND (holder.nothing_left OR s.priority > held.priority)
 ORDER BY s.id, holder.nothing_left DESC, held.priority, a.id
 
+-- name: holders_of_tail
+-- The managers that execute a suite and what each holds of it; no row while the suite has Ready tasks.
+SELECT a.id AS assignment_id, a.manager_id, m.max_workers, count(t.id) AS held,
+    count(t.id) FILTER (WHERE t.state = 'Running') AS long_running,
+    coalesce(bool_or(t.state = 'Dispatched' AND t.excluded_manager_ids IS NOT NULL), false) AS bound
+FROM assignments a JOIN node_managers m ON m.id = a.manager_id
+LEFT JOIN active_tasks t ON t.assignment_id = a.id
+WHERE a.task_suite_id = %(suite_id)s AND a.state = 'Executing'
+  AND (SELECT r.id FROM active_tasks r WHERE r.task_suite_id = %(suite_id)s AND r.state = 'Ready' AND r.retry_at IS NULL
+       ORDER BY r.priority DESC, r.id LIMIT 1) IS NULL
+GROUP BY a.id, m.id
+
+-- name: idle_managers_for
+-- Idle managers to which `pick_suite` would give a suite if it had a Ready task.
+SELECT m.id, m.max_workers FROM task_suites s
+JOIN task_suite_managers e ON e.task_suite_id = s.id
+JOIN node_managers m ON m.id = e.manager_id AND m.state = 'Idle'
+JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
+WHERE s.id = %(suite_id)s AND s.state = 'Executing'
+  AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
+  AND (e.retry_after IS NULL OR e.retry_after <= now())
+  AND s.pending_tasks > (SELECT count(*) FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
+ORDER BY m.max_workers DESC, m.id
+LIMIT 100
+
 -- name: insert_assignment
 -- Gives a suite to a manager; no row when the manager holds one already.
 INSERT INTO assignments (task_suite_id, manager_id, session_epoch)
