@@ -40,6 +40,10 @@ var decoders = map[string]struct {
 	"GroupMembership": {&mitosisv1.GroupMembership{}, func(m proto.Message) any {
 		return decodeManagerMembership(m.(*mitosisv1.GroupMembership))
 	}},
+	"Obstacle": {&mitosisv1.Obstacle{}, func(m proto.Message) any { return decodeObstacle(m.(*mitosisv1.Obstacle)) }},
+	"Explanation": {&mitosisv1.Explanation{}, func(m proto.Message) any {
+		return decodeExplanation(m.(*mitosisv1.Explanation))
+	}},
 	"Worker": {&mitosisv1.Worker{}, func(m proto.Message) any { return decodeWorker(m.(*mitosisv1.Worker)) }},
 	"User":   {&mitosisv1.User{}, func(m proto.Message) any { return decodeUser(m.(*mitosisv1.User)) }},
 	"UserMembership": {&mitosisv1.UserMembership{}, func(m proto.Message) any {

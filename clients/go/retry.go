@@ -93,6 +93,7 @@ func sleep(ctx context.Context, wait time.Duration) error {
 // lost.
 var idempotent = map[string]bool{
 	mitosisv1.SuiteService_GetSuite_FullMethodName:             true,
+	mitosisv1.SuiteService_ExplainSuite_FullMethodName:         true,
 	mitosisv1.SuiteService_ListSuites_FullMethodName:           true,
 	mitosisv1.SuiteService_UpdateSuite_FullMethodName:          true,
 	mitosisv1.SuiteService_CancelSuite_FullMethodName:          false,
@@ -102,9 +103,10 @@ var idempotent = map[string]bool{
 	mitosisv1.SuiteService_AddSuiteManagers_FullMethodName:     true,
 	mitosisv1.SuiteService_RemoveSuiteManagers_FullMethodName:  true,
 
-	mitosisv1.TaskService_GetTask_FullMethodName:    true,
-	mitosisv1.TaskService_ListTasks_FullMethodName:  true,
-	mitosisv1.TaskService_CancelTask_FullMethodName: false,
+	mitosisv1.TaskService_GetTask_FullMethodName:     true,
+	mitosisv1.TaskService_ExplainTask_FullMethodName: true,
+	mitosisv1.TaskService_ListTasks_FullMethodName:   true,
+	mitosisv1.TaskService_CancelTask_FullMethodName:  false,
 
 	mitosisv1.ManagerService_Heartbeat_FullMethodName: true,
 	// Not idempotent by the contract, and harmless to repeat: the token that was lost ends with the one before it.

@@ -31,6 +31,7 @@ from mitosis_coordinator.services.attachment import AttachmentService
 from mitosis_coordinator.services.balance import BalanceService
 from mitosis_coordinator.services.completion import Completion
 from mitosis_coordinator.services.endings import Endings
+from mitosis_coordinator.services.explain import ExplainService
 from mitosis_coordinator.services.holdings import HoldingService
 from mitosis_coordinator.services.managers import ManagerService
 from mitosis_coordinator.services.reports import ReportService
@@ -61,6 +62,7 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
         completion,
         max_tasks_per_suite=config.task_suites.max_tasks_per_suite,
     )
+    explain = ExplainService(database, config.stream.heartbeat_timeout_seconds)
     managers = ManagerService(
         database,
         signals,
@@ -98,12 +100,12 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
             RpcService(
                 suite_service_pb2.DESCRIPTOR.services_by_name["SuiteService"],
                 suite_service_pb2_grpc.add_SuiteServiceServicer_to_server,
-                SuiteServicer(suites, signals, limits),
+                SuiteServicer(suites, explain, signals, limits),
             ),
             RpcService(
                 task_service_pb2.DESCRIPTOR.services_by_name["TaskService"],
                 task_service_pb2_grpc.add_TaskServiceServicer_to_server,
-                TaskServicer(tasks, limits),
+                TaskServicer(tasks, explain, limits),
             ),
             RpcService(
                 manager_service_pb2.DESCRIPTOR.services_by_name["ManagerService"],

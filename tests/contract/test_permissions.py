@@ -120,6 +120,7 @@ def membership(it: Things) -> admin.SetMemberRequest:
 REQUESTS: dict[str, Callable[[Things], Any]] = {
     "SuiteService/CreateSuite": lambda it: suites.CreateSuiteRequest(name="new", group_name=it.group),
     "SuiteService/GetSuite": lambda it: suites.GetSuiteRequest(uuid=it.suite),
+    "SuiteService/ExplainSuite": lambda it: suites.ExplainSuiteRequest(uuid=it.suite),
     "SuiteService/ListSuites": lambda it: suites.ListSuitesRequest(),
     "SuiteService/UpdateSuite": lambda it: suites.UpdateSuiteRequest(uuid=it.suite, priority=1),
     "SuiteService/CancelSuite": lambda it: suites.CancelSuiteRequest(uuid=it.suite),
@@ -138,6 +139,7 @@ REQUESTS: dict[str, Callable[[Things], Any]] = {
         suite_uuid=it.suite, tasks=[tasks.NewTask(task_spec=TASK)]
     ),
     "TaskService/GetTask": lambda it: tasks.GetTaskRequest(uuid=it.task),
+    "TaskService/ExplainTask": lambda it: tasks.ExplainTaskRequest(uuid=it.task),
     "TaskService/ListTasks": lambda it: tasks.ListTasksRequest(),
     "TaskService/CancelTask": lambda it: tasks.CancelTaskRequest(uuid=it.task),
     "ManagerService/RegisterManager": registration,

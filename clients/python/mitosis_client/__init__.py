@@ -41,6 +41,7 @@ from mitosis_client.errors import (
     WrongState,
     WrongTokenKind,
 )
+from mitosis_client.explain_models import Explanation, Obstacle, ObstacleKind
 from mitosis_client.models import (
     CpuBinding,
     EligibleManager,
@@ -84,6 +85,7 @@ __all__ = [
     "Disabled",
     "EligibleManager",
     "EnvHookSpec",
+    "Explanation",
     "FailureKind",
     "FieldViolation",
     "Group",
@@ -108,6 +110,8 @@ __all__ = [
     "MitosisError",
     "NewTask",
     "NotFound",
+    "Obstacle",
+    "ObstacleKind",
     "PermissionDenied",
     "Registration",
     "RequestIdReused",

@@ -127,6 +127,7 @@ class Client:
 
     create_suite = _blocking(AsyncClient.create_suite)
     get_suite = _blocking(AsyncClient.get_suite)
+    explain_suite = _blocking(AsyncClient.explain_suite)
     list_suites = _iterating(AsyncClient.list_suites)
     update_suite = _blocking(AsyncClient.update_suite)
     cancel_suite = _blocking(AsyncClient.cancel_suite)
@@ -141,6 +142,7 @@ class Client:
     submit_task = _blocking(AsyncClient.submit_task)
     submit_many = _blocking(AsyncClient.submit_many)
     get_task = _blocking(AsyncClient.get_task)
+    explain_task = _blocking(AsyncClient.explain_task)
     list_tasks = _iterating(AsyncClient.list_tasks)
     cancel_task = _blocking(AsyncClient.cancel_task)
 

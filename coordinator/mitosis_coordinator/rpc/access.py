@@ -46,6 +46,7 @@ class Right(StrEnum):
 RIGHTS: Final[dict[str, Right]] = {
     "mitosis.v1.SuiteService/CreateSuite": Right.MEMBER,
     "mitosis.v1.SuiteService/GetSuite": Right.VIEWER,
+    "mitosis.v1.SuiteService/ExplainSuite": Right.VIEWER,
     "mitosis.v1.SuiteService/ListSuites": Right.USER,
     "mitosis.v1.SuiteService/UpdateSuite": Right.MEMBER,
     "mitosis.v1.SuiteService/CancelSuite": Right.MEMBER,
@@ -58,6 +59,7 @@ RIGHTS: Final[dict[str, Right]] = {
     "mitosis.v1.TaskService/SubmitTask": Right.MEMBER,
     "mitosis.v1.TaskService/SubmitTasks": Right.MEMBER,
     "mitosis.v1.TaskService/GetTask": Right.VIEWER,
+    "mitosis.v1.TaskService/ExplainTask": Right.VIEWER,
     "mitosis.v1.TaskService/ListTasks": Right.USER,
     "mitosis.v1.TaskService/CancelTask": Right.MEMBER,
     "mitosis.v1.ManagerService/RegisterManager": Right.GROUP_ADMIN,

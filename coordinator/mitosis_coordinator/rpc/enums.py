@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.descriptor import EnumDescriptor
 
-from mitosis.v1 import hook_pb2, manager_pb2, manager_stream_pb2, suite_pb2, task_pb2, worker_pb2
+from mitosis.v1 import explain_pb2, hook_pb2, manager_pb2, manager_stream_pb2, suite_pb2, task_pb2, worker_pb2
+from mitosis_coordinator.domain.explain import ObstacleKind
 from mitosis_coordinator.domain.hook import HookResult, HookType
 from mitosis_coordinator.domain.manager import ManagerRole, ManagerState
 from mitosis_coordinator.domain.plan import CpuBinding, Strategy
@@ -61,6 +62,7 @@ CPU_BINDING = WireEnum(CpuBinding, suite_pb2.CpuBinding.DESCRIPTOR, "CPU_BINDING
 SELECTION = WireEnum(Selection, suite_pb2.ManagerSelection.DESCRIPTOR, "MANAGER_SELECTION")
 TASK_STATE = WireEnum(TaskState, task_pb2.TaskState.DESCRIPTOR, "TASK_STATE")
 FAILURE_KIND = WireEnum(FailureKind, task_pb2.FailureKind.DESCRIPTOR, "FAILURE_KIND")
+OBSTACLE_KIND = WireEnum(ObstacleKind, explain_pb2.ObstacleKind.DESCRIPTOR, "OBSTACLE_KIND")
 MANAGER_STATE = WireEnum(ManagerState, manager_pb2.NodeManagerState.DESCRIPTOR, "NODE_MANAGER_STATE")
 MANAGER_ROLE = WireEnum(ManagerRole, manager_pb2.ManagerRole.DESCRIPTOR, "MANAGER_ROLE")
 WORKER_STATE = WireEnum(WorkerState, worker_pb2.WorkerState.DESCRIPTOR, "WORKER_STATE")

@@ -17,8 +17,10 @@ from mitosis_coordinator.domain.suite import Suite
 from mitosis_coordinator.rpc import enums, requests
 from mitosis_coordinator.rpc.context import current_user, renewed_user
 from mitosis_coordinator.rpc.convert import eligible_message, suite_message
+from mitosis_coordinator.rpc.explain_codec import explanation_message
 from mitosis_coordinator.rpc.requests import Limits
 from mitosis_coordinator.services import paging
+from mitosis_coordinator.services.explain import ExplainService
 from mitosis_coordinator.services.suites import SuiteService
 from mitosis_coordinator.sessions.signals import SignalHub
 from mitosis_coordinator.storage.suites import SuiteFilter
@@ -32,8 +34,9 @@ WATCH_SWEEP_SECONDS = 2.0
 class SuiteServicer(suite_service_pb2_grpc.SuiteServiceServicer):
     """Decodes, calls `services.suites`, encodes."""
 
-    def __init__(self, service: SuiteService, signals: SignalHub, limits: Limits) -> None:
+    def __init__(self, service: SuiteService, explain: ExplainService, signals: SignalHub, limits: Limits) -> None:
         self._service = service
+        self._explain = explain
         self._signals = signals
         self._limits = limits
 
@@ -50,6 +53,10 @@ class SuiteServicer(suite_service_pb2_grpc.SuiteServiceServicer):
     async def GetSuite(self, request: pb.GetSuiteRequest, context: Context) -> pb.GetSuiteResponse:  # noqa: N802
         suite = await self._service.get(current_user(), _uuid(request.uuid))
         return pb.GetSuiteResponse(suite=suite_message(suite))
+
+    async def ExplainSuite(self, request: pb.ExplainSuiteRequest, context: Context) -> pb.ExplainSuiteResponse:  # noqa: N802
+        explanation = await self._explain.suite(current_user(), _uuid(request.uuid))
+        return pb.ExplainSuiteResponse(explanation=explanation_message(explanation))
 
     async def ListSuites(self, request: pb.ListSuitesRequest, context: Context) -> pb.ListSuitesResponse:  # noqa: N802
         rules = Rules()

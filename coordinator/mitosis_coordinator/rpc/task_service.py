@@ -12,9 +12,11 @@ from mitosis_coordinator.domain.rules import Rules
 from mitosis_coordinator.rpc import enums, requests
 from mitosis_coordinator.rpc.context import current_user
 from mitosis_coordinator.rpc.convert import task_message
+from mitosis_coordinator.rpc.explain_codec import explanation_message
 from mitosis_coordinator.rpc.requests import Limits
 from mitosis_coordinator.rpc.suite_service import page_start
 from mitosis_coordinator.services import paging
+from mitosis_coordinator.services.explain import ExplainService
 from mitosis_coordinator.services.tasks import TaskService
 from mitosis_coordinator.storage.task_reads import TaskFilter
 
@@ -24,8 +26,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class TaskServicer(task_service_pb2_grpc.TaskServiceServicer):
     """Decodes, calls `services.tasks`, encodes."""
 
-    def __init__(self, service: TaskService, limits: Limits) -> None:
+    def __init__(self, service: TaskService, explain: ExplainService, limits: Limits) -> None:
         self._service = service
+        self._explain = explain
         self._limits = limits
 
     async def SubmitTask(self, request: pb.SubmitTaskRequest, context: Context) -> pb.SubmitTaskResponse:  # noqa: N802
@@ -62,6 +65,13 @@ class TaskServicer(task_service_pb2_grpc.TaskServiceServicer):
         task_id = rules.uuid("uuid", request.uuid)
         rules.raise_if_broken()
         return pb.GetTaskResponse(task=task_message(await self._service.get(current_user(), task_id)))
+
+    async def ExplainTask(self, request: pb.ExplainTaskRequest, context: Context) -> pb.ExplainTaskResponse:  # noqa: N802
+        rules = Rules()
+        task_id = rules.uuid("uuid", request.uuid)
+        rules.raise_if_broken()
+        explanation = await self._explain.task(current_user(), task_id)
+        return pb.ExplainTaskResponse(explanation=explanation_message(explanation))
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksResponse:  # noqa: N802
         rules = Rules()

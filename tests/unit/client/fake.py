@@ -19,6 +19,7 @@ from grpc_status import rpc_status
 from mitosis.v1 import (
     auth_service_pb2,
     auth_service_pb2_grpc,
+    explain_pb2,
     manager_pb2,
     manager_service_pb2,
     manager_service_pb2_grpc,
@@ -188,6 +189,18 @@ class FakeCoordinator(
         await self._enter("GetSuite", request, context)
         return suite_service_pb2.GetSuiteResponse(suite=await self._suite(request.uuid, context))
 
+    async def ExplainSuite(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._enter("ExplainSuite", request, context)
+        await self._suite(request.uuid, context)
+        waits = explain_pb2.Explanation(summary="The suite waits.")
+        waits.obstacles.add(
+            kind=explain_pb2.OBSTACLE_KIND_ENVIRONMENT_BACK_OFF,
+            message="Manager a failed to prepare it.",
+            detail="no such file\nat all",
+        )
+        waits.holders_left_out = 3
+        return suite_service_pb2.ExplainSuiteResponse(explanation=waits)
+
     async def ListSuites(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._enter("ListSuites", request, context)
         first, size = int(request.page_token or 0), request.page_size or 100
@@ -261,6 +274,14 @@ class FakeCoordinator(
         if request.uuid not in self.tasks:
             await context.abort_with_status(failure("NOT_FOUND", f"there is no task {request.uuid}"))
         return task_service_pb2.GetTaskResponse(task=self.tasks[request.uuid])
+
+    async def ExplainTask(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._enter("ExplainTask", request, context)
+        if request.uuid not in self.tasks:
+            await context.abort_with_status(failure("NOT_FOUND", f"there is no task {request.uuid}"))
+        return task_service_pb2.ExplainTaskResponse(
+            explanation=explain_pb2.Explanation(summary="The task waits.", position=7)
+        )
 
     async def ListTasks(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._enter("ListTasks", request, context)

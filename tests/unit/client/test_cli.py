@@ -385,3 +385,21 @@ def test_counts_name_only_what_there_is() -> None:
     assert counts(Suite(total_tasks=3, failed_tasks=2, cancelled_tasks=1)) == (
         "0 of 3 tasks completed, 2 failed, 1 cancelled"
     )
+
+
+def test_explain_finds_out_what_it_is_asked_about(run: Run, coordinator: FakeCoordinator, suite: str) -> None:
+    coordinator.tasks["t"] = task_pb2.Task(uuid="t")
+    assert run("explain", "t").stdout == "The task waits.\n"
+    assert json.loads(run("explain", "t", "--json").stdout)["position"] == 7
+    assert run("explain", suite).stdout.splitlines() == [
+        "The suite waits.",
+        "",
+        "- Manager a failed to prepare it.",
+        "  no such file",
+        "  at all",
+        "- 3 more, further from running it, are not shown.",
+    ]
+    assert json.loads(run("explain", suite, "--json").stdout)["obstacles"][0]["kind"] == "EnvironmentBackOff"
+    nothing = run("explain", "nothing")
+    assert nothing.exit_code == 3
+    assert "no task and no suite has the UUID nothing" in nothing.stderr

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mitosis.v1 import (
+    explain_pb2,
     hook_pb2,
     manager_pb2,
     suite_pb2,
@@ -17,7 +18,7 @@ from mitosis.v1 import (
     user_pb2,
     worker_pb2,
 )
-from mitosis_client import convert, models, worker_models
+from mitosis_client import convert, explain_models, models, worker_models
 from mitosis_client.errors import InvalidField
 
 MIRRORS = [
@@ -32,6 +33,8 @@ MIRRORS = [
     (models.TaskFailure, task_pb2.TaskFailure),
     (models.Manager, manager_pb2.NodeManager),
     (models.ManagerMetrics, manager_pb2.ManagerMetrics),
+    (explain_models.Explanation, explain_pb2.Explanation),
+    (explain_models.Obstacle, explain_pb2.Obstacle),
     (worker_models.Worker, worker_pb2.Worker),
     (models.GroupMembership, manager_pb2.GroupMembership),
     (models.User, user_pb2.User),
@@ -44,6 +47,7 @@ ENUMS = [
     (models.SuiteState, suite_pb2.TaskSuiteState),
     (models.TaskState, task_pb2.TaskState),
     (models.ManagerState, manager_pb2.NodeManagerState),
+    (explain_models.ObstacleKind, explain_pb2.ObstacleKind),
     (worker_models.WorkerState, worker_pb2.WorkerState),
     (models.WorkerScheduleStrategy, suite_pb2.WorkerScheduleStrategy),
     (models.CpuBinding, suite_pb2.CpuBinding),

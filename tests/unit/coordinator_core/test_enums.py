@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import EnumDescriptor
 
-from mitosis.v1 import hook_pb2, manager_pb2, manager_stream_pb2, suite_pb2, task_pb2
+from mitosis.v1 import explain_pb2, hook_pb2, manager_pb2, manager_stream_pb2, suite_pb2, task_pb2
 from mitosis_coordinator.domain.errors import InvalidField
+from mitosis_coordinator.domain.explain import ObstacleKind
 from mitosis_coordinator.domain.hook import HookResult, HookType
 from mitosis_coordinator.domain.manager import ManagerRole, ManagerState
 from mitosis_coordinator.domain.plan import CpuBinding, Strategy
@@ -28,6 +29,7 @@ PAIRS: list[tuple[WireEnum[Any], type[Enum], EnumDescriptor]] = [
     (enums.SELECTION, Selection, suite_pb2.ManagerSelection.DESCRIPTOR),
     (enums.TASK_STATE, TaskState, task_pb2.TaskState.DESCRIPTOR),
     (enums.FAILURE_KIND, FailureKind, task_pb2.FailureKind.DESCRIPTOR),
+    (enums.OBSTACLE_KIND, ObstacleKind, explain_pb2.ObstacleKind.DESCRIPTOR),
     (enums.MANAGER_STATE, ManagerState, manager_pb2.NodeManagerState.DESCRIPTOR),
     (enums.MANAGER_ROLE, ManagerRole, manager_pb2.ManagerRole.DESCRIPTOR),
     (enums.HOOK_TYPE, HookType, hook_pb2.HookType.DESCRIPTOR),

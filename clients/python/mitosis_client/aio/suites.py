@@ -13,6 +13,7 @@ from mitosis.v1 import suite_pb2, suite_service_pb2, suite_service_pb2_grpc
 from mitosis_client import convert
 from mitosis_client.aio.calls import Calls, pages
 from mitosis_client.errors import DeadlineExceeded, Unavailable
+from mitosis_client.explain_models import Explanation
 from mitosis_client.models import EligibleManager, Suite, SuiteState
 from mitosis_client.specs import SuiteChanges, SuiteSpec
 
@@ -45,6 +46,12 @@ class SuiteCalls(Calls):
         request = suite_service_pb2.GetSuiteRequest(uuid=uuid)
         answer = await self._transport.call(self._suites.GetSuite, request, repeatable=True)
         return convert.decode(answer.suite, Suite)
+
+    async def explain_suite(self, uuid: str) -> Explanation:
+        """Says why a suite does not run, or who runs it, or how it ended. Raises `InvalidField`, `NotFound`."""
+        request = suite_service_pb2.ExplainSuiteRequest(uuid=uuid)
+        answer = await self._transport.call(self._suites.ExplainSuite, request, repeatable=True)
+        return convert.decode(answer.explanation, Explanation)
 
     def list_suites(
         self,

@@ -13,6 +13,7 @@ from mitosis_client import convert
 from mitosis_client.aio.batching import Batch, batches, new_task
 from mitosis_client.aio.calls import Calls, pages
 from mitosis_client.errors import FieldViolation, InvalidField
+from mitosis_client.explain_models import Explanation
 from mitosis_client.models import Task
 from mitosis_client.specs import NewTask
 
@@ -132,6 +133,12 @@ class TaskCalls(Calls):
         request = task_service_pb2.GetTaskRequest(uuid=uuid)
         answer = await self._transport.call(self._tasks.GetTask, request, repeatable=True)
         return convert.decode(answer.task, Task)
+
+    async def explain_task(self, uuid: str) -> Explanation:
+        """Says why a task does not run, or where it runs, or how it ended. Raises `InvalidField`, `NotFound`."""
+        request = task_service_pb2.ExplainTaskRequest(uuid=uuid)
+        answer = await self._transport.call(self._tasks.ExplainTask, request, repeatable=True)
+        return convert.decode(answer.explanation, Explanation)
 
     def list_tasks(
         self,

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from mitosis_client.cli.demo import demo
 from mitosis_client.cli.exits import EPILOG, ExitCode, exit_code, show_error, show_message
+from mitosis_client.cli.explain import explain
 from mitosis_client.cli.login import login
 from mitosis_client.cli.managers import app as managers
 from mitosis_client.cli.session import NoConnection, Session
@@ -120,6 +121,7 @@ def root(
 app.command("up")(up)
 app.command("demo")(demo)
 app.command("login")(login)
+app.command("explain")(explain)
 app.add_typer(suites, name="suites")
 app.add_typer(tasks, name="tasks")
 app.add_typer(managers, name="managers")

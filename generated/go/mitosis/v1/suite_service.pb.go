@@ -313,6 +313,94 @@ func (x *GetSuiteResponse) GetSuite() *TaskSuite {
 	return nil
 }
 
+type ExplainSuiteRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uuid          string                 `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainSuiteRequest) Reset() {
+	*x = ExplainSuiteRequest{}
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainSuiteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainSuiteRequest) ProtoMessage() {}
+
+func (x *ExplainSuiteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainSuiteRequest.ProtoReflect.Descriptor instead.
+func (*ExplainSuiteRequest) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ExplainSuiteRequest) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+type ExplainSuiteResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Explanation   *Explanation           `protobuf:"bytes,1,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainSuiteResponse) Reset() {
+	*x = ExplainSuiteResponse{}
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainSuiteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainSuiteResponse) ProtoMessage() {}
+
+func (x *ExplainSuiteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainSuiteResponse.ProtoReflect.Descriptor instead.
+func (*ExplainSuiteResponse) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ExplainSuiteResponse) GetExplanation() *Explanation {
+	if x != nil {
+		return x.Explanation
+	}
+	return nil
+}
+
 type ListSuitesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: all groups that the caller may see.
@@ -335,7 +423,7 @@ type ListSuitesRequest struct {
 
 func (x *ListSuitesRequest) Reset() {
 	*x = ListSuitesRequest{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[4]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +435,7 @@ func (x *ListSuitesRequest) String() string {
 func (*ListSuitesRequest) ProtoMessage() {}
 
 func (x *ListSuitesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[4]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +448,7 @@ func (x *ListSuitesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuitesRequest.ProtoReflect.Descriptor instead.
 func (*ListSuitesRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{4}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListSuitesRequest) GetGroupName() string {
@@ -423,7 +511,7 @@ type ListSuitesResponse struct {
 
 func (x *ListSuitesResponse) Reset() {
 	*x = ListSuitesResponse{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[5]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -435,7 +523,7 @@ func (x *ListSuitesResponse) String() string {
 func (*ListSuitesResponse) ProtoMessage() {}
 
 func (x *ListSuitesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[5]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -448,7 +536,7 @@ func (x *ListSuitesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSuitesResponse.ProtoReflect.Descriptor instead.
 func (*ListSuitesResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{5}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListSuitesResponse) GetSuites() []*TaskSuite {
@@ -475,7 +563,7 @@ type LabelList struct {
 
 func (x *LabelList) Reset() {
 	*x = LabelList{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[6]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +575,7 @@ func (x *LabelList) String() string {
 func (*LabelList) ProtoMessage() {}
 
 func (x *LabelList) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[6]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +588,7 @@ func (x *LabelList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelList.ProtoReflect.Descriptor instead.
 func (*LabelList) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{6}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LabelList) GetValues() []string {
@@ -537,7 +625,7 @@ type UpdateSuiteRequest struct {
 
 func (x *UpdateSuiteRequest) Reset() {
 	*x = UpdateSuiteRequest{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[7]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -549,7 +637,7 @@ func (x *UpdateSuiteRequest) String() string {
 func (*UpdateSuiteRequest) ProtoMessage() {}
 
 func (x *UpdateSuiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[7]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -562,7 +650,7 @@ func (x *UpdateSuiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSuiteRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSuiteRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{7}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UpdateSuiteRequest) GetUuid() string {
@@ -665,7 +753,7 @@ type UpdateSuiteResponse struct {
 
 func (x *UpdateSuiteResponse) Reset() {
 	*x = UpdateSuiteResponse{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[8]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -677,7 +765,7 @@ func (x *UpdateSuiteResponse) String() string {
 func (*UpdateSuiteResponse) ProtoMessage() {}
 
 func (x *UpdateSuiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[8]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -690,7 +778,7 @@ func (x *UpdateSuiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSuiteResponse.ProtoReflect.Descriptor instead.
 func (*UpdateSuiteResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{8}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UpdateSuiteResponse) GetSuite() *TaskSuite {
@@ -713,7 +801,7 @@ type CancelSuiteRequest struct {
 
 func (x *CancelSuiteRequest) Reset() {
 	*x = CancelSuiteRequest{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[9]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +813,7 @@ func (x *CancelSuiteRequest) String() string {
 func (*CancelSuiteRequest) ProtoMessage() {}
 
 func (x *CancelSuiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[9]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +826,7 @@ func (x *CancelSuiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSuiteRequest.ProtoReflect.Descriptor instead.
 func (*CancelSuiteRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{9}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CancelSuiteRequest) GetUuid() string {
@@ -773,7 +861,7 @@ type CancelSuiteResponse struct {
 
 func (x *CancelSuiteResponse) Reset() {
 	*x = CancelSuiteResponse{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[10]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +873,7 @@ func (x *CancelSuiteResponse) String() string {
 func (*CancelSuiteResponse) ProtoMessage() {}
 
 func (x *CancelSuiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[10]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +886,7 @@ func (x *CancelSuiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSuiteResponse.ProtoReflect.Descriptor instead.
 func (*CancelSuiteResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{10}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CancelSuiteResponse) GetCancelledTaskCount() int32 {
@@ -824,7 +912,7 @@ type CloseSuiteRequest struct {
 
 func (x *CloseSuiteRequest) Reset() {
 	*x = CloseSuiteRequest{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[11]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +924,7 @@ func (x *CloseSuiteRequest) String() string {
 func (*CloseSuiteRequest) ProtoMessage() {}
 
 func (x *CloseSuiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[11]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +937,7 @@ func (x *CloseSuiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSuiteRequest.ProtoReflect.Descriptor instead.
 func (*CloseSuiteRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{11}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CloseSuiteRequest) GetUuid() string {
@@ -868,7 +956,7 @@ type CloseSuiteResponse struct {
 
 func (x *CloseSuiteResponse) Reset() {
 	*x = CloseSuiteResponse{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[12]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +968,7 @@ func (x *CloseSuiteResponse) String() string {
 func (*CloseSuiteResponse) ProtoMessage() {}
 
 func (x *CloseSuiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[12]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +981,7 @@ func (x *CloseSuiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSuiteResponse.ProtoReflect.Descriptor instead.
 func (*CloseSuiteResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{12}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CloseSuiteResponse) GetSuite() *TaskSuite {
@@ -912,7 +1000,7 @@ type RetrySuiteRequest struct {
 
 func (x *RetrySuiteRequest) Reset() {
 	*x = RetrySuiteRequest{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[13]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +1012,7 @@ func (x *RetrySuiteRequest) String() string {
 func (*RetrySuiteRequest) ProtoMessage() {}
 
 func (x *RetrySuiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[13]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1025,7 @@ func (x *RetrySuiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetrySuiteRequest.ProtoReflect.Descriptor instead.
 func (*RetrySuiteRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{13}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RetrySuiteRequest) GetUuid() string {
@@ -958,7 +1046,7 @@ type RetrySuiteResponse struct {
 
 func (x *RetrySuiteResponse) Reset() {
 	*x = RetrySuiteResponse{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[14]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -970,7 +1058,7 @@ func (x *RetrySuiteResponse) String() string {
 func (*RetrySuiteResponse) ProtoMessage() {}
 
 func (x *RetrySuiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[14]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -983,7 +1071,7 @@ func (x *RetrySuiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetrySuiteResponse.ProtoReflect.Descriptor instead.
 func (*RetrySuiteResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{14}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RetrySuiteResponse) GetSuite() *TaskSuite {
@@ -1009,7 +1097,7 @@ type RefreshSuiteManagersRequest struct {
 
 func (x *RefreshSuiteManagersRequest) Reset() {
 	*x = RefreshSuiteManagersRequest{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[15]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1109,7 @@ func (x *RefreshSuiteManagersRequest) String() string {
 func (*RefreshSuiteManagersRequest) ProtoMessage() {}
 
 func (x *RefreshSuiteManagersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[15]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1122,7 @@ func (x *RefreshSuiteManagersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshSuiteManagersRequest.ProtoReflect.Descriptor instead.
 func (*RefreshSuiteManagersRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{15}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RefreshSuiteManagersRequest) GetUuid() string {
@@ -1053,7 +1141,7 @@ type RefreshSuiteManagersResponse struct {
 
 func (x *RefreshSuiteManagersResponse) Reset() {
 	*x = RefreshSuiteManagersResponse{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[16]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1153,7 @@ func (x *RefreshSuiteManagersResponse) String() string {
 func (*RefreshSuiteManagersResponse) ProtoMessage() {}
 
 func (x *RefreshSuiteManagersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[16]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1166,7 @@ func (x *RefreshSuiteManagersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshSuiteManagersResponse.ProtoReflect.Descriptor instead.
 func (*RefreshSuiteManagersResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{16}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RefreshSuiteManagersResponse) GetManagers() []*EligibleManager {
@@ -1099,7 +1187,7 @@ type AddSuiteManagersRequest struct {
 
 func (x *AddSuiteManagersRequest) Reset() {
 	*x = AddSuiteManagersRequest{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[17]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1199,7 @@ func (x *AddSuiteManagersRequest) String() string {
 func (*AddSuiteManagersRequest) ProtoMessage() {}
 
 func (x *AddSuiteManagersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[17]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1212,7 @@ func (x *AddSuiteManagersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddSuiteManagersRequest.ProtoReflect.Descriptor instead.
 func (*AddSuiteManagersRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{17}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AddSuiteManagersRequest) GetUuid() string {
@@ -1150,7 +1238,7 @@ type AddSuiteManagersResponse struct {
 
 func (x *AddSuiteManagersResponse) Reset() {
 	*x = AddSuiteManagersResponse{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[18]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1162,7 +1250,7 @@ func (x *AddSuiteManagersResponse) String() string {
 func (*AddSuiteManagersResponse) ProtoMessage() {}
 
 func (x *AddSuiteManagersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[18]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +1263,7 @@ func (x *AddSuiteManagersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddSuiteManagersResponse.ProtoReflect.Descriptor instead.
 func (*AddSuiteManagersResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{18}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AddSuiteManagersResponse) GetManagers() []*EligibleManager {
@@ -1196,7 +1284,7 @@ type RemoveSuiteManagersRequest struct {
 
 func (x *RemoveSuiteManagersRequest) Reset() {
 	*x = RemoveSuiteManagersRequest{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[19]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1296,7 @@ func (x *RemoveSuiteManagersRequest) String() string {
 func (*RemoveSuiteManagersRequest) ProtoMessage() {}
 
 func (x *RemoveSuiteManagersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[19]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,7 +1309,7 @@ func (x *RemoveSuiteManagersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSuiteManagersRequest.ProtoReflect.Descriptor instead.
 func (*RemoveSuiteManagersRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{19}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RemoveSuiteManagersRequest) GetUuid() string {
@@ -1247,7 +1335,7 @@ type RemoveSuiteManagersResponse struct {
 
 func (x *RemoveSuiteManagersResponse) Reset() {
 	*x = RemoveSuiteManagersResponse{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[20]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1347,7 @@ func (x *RemoveSuiteManagersResponse) String() string {
 func (*RemoveSuiteManagersResponse) ProtoMessage() {}
 
 func (x *RemoveSuiteManagersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[20]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1360,7 @@ func (x *RemoveSuiteManagersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSuiteManagersResponse.ProtoReflect.Descriptor instead.
 func (*RemoveSuiteManagersResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{20}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RemoveSuiteManagersResponse) GetManagers() []*EligibleManager {
@@ -1291,7 +1379,7 @@ type WatchSuiteRequest struct {
 
 func (x *WatchSuiteRequest) Reset() {
 	*x = WatchSuiteRequest{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[21]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1391,7 @@ func (x *WatchSuiteRequest) String() string {
 func (*WatchSuiteRequest) ProtoMessage() {}
 
 func (x *WatchSuiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[21]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1404,7 @@ func (x *WatchSuiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSuiteRequest.ProtoReflect.Descriptor instead.
 func (*WatchSuiteRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{21}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchSuiteRequest) GetUuid() string {
@@ -1336,7 +1424,7 @@ type WatchSuiteResponse struct {
 
 func (x *WatchSuiteResponse) Reset() {
 	*x = WatchSuiteResponse{}
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[22]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1436,7 @@ func (x *WatchSuiteResponse) String() string {
 func (*WatchSuiteResponse) ProtoMessage() {}
 
 func (x *WatchSuiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_service_proto_msgTypes[22]
+	mi := &file_mitosis_v1_suite_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1449,7 @@ func (x *WatchSuiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSuiteResponse.ProtoReflect.Descriptor instead.
 func (*WatchSuiteResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{22}
+	return file_mitosis_v1_suite_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WatchSuiteResponse) GetSuite() *TaskSuite {
@@ -1376,7 +1464,7 @@ var File_mitosis_v1_suite_service_proto protoreflect.FileDescriptor
 const file_mitosis_v1_suite_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1emitosis/v1/suite_service.proto\x12\n" +
-	"mitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x15mitosis/v1/hook.proto\x1a\x16mitosis/v1/suite.proto\x1a\x15mitosis/v1/task.proto\"\xd8\x05\n" +
+	"mitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18mitosis/v1/explain.proto\x1a\x15mitosis/v1/hook.proto\x1a\x16mitosis/v1/suite.proto\x1a\x15mitosis/v1/task.proto\"\xd8\x05\n" +
 	"\x12CreateSuiteRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
@@ -1405,7 +1493,11 @@ const file_mitosis_v1_suite_service_proto_rawDesc = "" +
 	"\x0fGetSuiteRequest\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\"?\n" +
 	"\x10GetSuiteResponse\x12+\n" +
-	"\x05suite\x18\x01 \x01(\v2\x15.mitosis.v1.TaskSuiteR\x05suite\"\xf3\x01\n" +
+	"\x05suite\x18\x01 \x01(\v2\x15.mitosis.v1.TaskSuiteR\x05suite\")\n" +
+	"\x13ExplainSuiteRequest\x12\x12\n" +
+	"\x04uuid\x18\x01 \x01(\tR\x04uuid\"Q\n" +
+	"\x14ExplainSuiteResponse\x129\n" +
+	"\vexplanation\x18\x01 \x01(\v2\x17.mitosis.v1.ExplanationR\vexplanation\"\xf3\x01\n" +
 	"\x11ListSuitesRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x120\n" +
@@ -1481,11 +1573,11 @@ const file_mitosis_v1_suite_service_proto_rawDesc = "" +
 	"\x11WatchSuiteRequest\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\"A\n" +
 	"\x12WatchSuiteResponse\x12+\n" +
-	"\x05suite\x18\x01 \x01(\v2\x15.mitosis.v1.TaskSuiteR\x05suite2\x9a\n" +
-	"\n" +
+	"\x05suite\x18\x01 \x01(\v2\x15.mitosis.v1.TaskSuiteR\x05suite2\x9a\v\n" +
 	"\fSuiteService\x12i\n" +
 	"\vCreateSuite\x12\x1e.mitosis.v1.CreateSuiteRequest\x1a\x1f.mitosis.v1.CreateSuiteResponse\"\x19\x82\xd3\xe4\x93\x02\x13:\x01*b\x05suite\"\a/suites\x12d\n" +
-	"\bGetSuite\x12\x1b.mitosis.v1.GetSuiteRequest\x1a\x1c.mitosis.v1.GetSuiteResponse\"\x1d\x82\xd3\xe4\x93\x02\x17b\x05suite\x12\x0e/suites/{uuid}\x12\\\n" +
+	"\bGetSuite\x12\x1b.mitosis.v1.GetSuiteRequest\x1a\x1c.mitosis.v1.GetSuiteResponse\"\x1d\x82\xd3\xe4\x93\x02\x17b\x05suite\x12\x0e/suites/{uuid}\x12~\n" +
+	"\fExplainSuite\x12\x1f.mitosis.v1.ExplainSuiteRequest\x1a .mitosis.v1.ExplainSuiteResponse\"+\x82\xd3\xe4\x93\x02%b\vexplanation\x12\x16/suites/{uuid}/explain\x12\\\n" +
 	"\n" +
 	"ListSuites\x12\x1d.mitosis.v1.ListSuitesRequest\x1a\x1e.mitosis.v1.ListSuitesResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\a/suites\x12p\n" +
 	"\vUpdateSuite\x12\x1e.mitosis.v1.UpdateSuiteRequest\x1a\x1f.mitosis.v1.UpdateSuiteResponse\" \x82\xd3\xe4\x93\x02\x1a:\x01*b\x05suite2\x0e/suites/{uuid}\x12p\n" +
@@ -1512,88 +1604,94 @@ func file_mitosis_v1_suite_service_proto_rawDescGZIP() []byte {
 	return file_mitosis_v1_suite_service_proto_rawDescData
 }
 
-var file_mitosis_v1_suite_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_mitosis_v1_suite_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_mitosis_v1_suite_service_proto_goTypes = []any{
 	(*CreateSuiteRequest)(nil),           // 0: mitosis.v1.CreateSuiteRequest
 	(*CreateSuiteResponse)(nil),          // 1: mitosis.v1.CreateSuiteResponse
 	(*GetSuiteRequest)(nil),              // 2: mitosis.v1.GetSuiteRequest
 	(*GetSuiteResponse)(nil),             // 3: mitosis.v1.GetSuiteResponse
-	(*ListSuitesRequest)(nil),            // 4: mitosis.v1.ListSuitesRequest
-	(*ListSuitesResponse)(nil),           // 5: mitosis.v1.ListSuitesResponse
-	(*LabelList)(nil),                    // 6: mitosis.v1.LabelList
-	(*UpdateSuiteRequest)(nil),           // 7: mitosis.v1.UpdateSuiteRequest
-	(*UpdateSuiteResponse)(nil),          // 8: mitosis.v1.UpdateSuiteResponse
-	(*CancelSuiteRequest)(nil),           // 9: mitosis.v1.CancelSuiteRequest
-	(*CancelSuiteResponse)(nil),          // 10: mitosis.v1.CancelSuiteResponse
-	(*CloseSuiteRequest)(nil),            // 11: mitosis.v1.CloseSuiteRequest
-	(*CloseSuiteResponse)(nil),           // 12: mitosis.v1.CloseSuiteResponse
-	(*RetrySuiteRequest)(nil),            // 13: mitosis.v1.RetrySuiteRequest
-	(*RetrySuiteResponse)(nil),           // 14: mitosis.v1.RetrySuiteResponse
-	(*RefreshSuiteManagersRequest)(nil),  // 15: mitosis.v1.RefreshSuiteManagersRequest
-	(*RefreshSuiteManagersResponse)(nil), // 16: mitosis.v1.RefreshSuiteManagersResponse
-	(*AddSuiteManagersRequest)(nil),      // 17: mitosis.v1.AddSuiteManagersRequest
-	(*AddSuiteManagersResponse)(nil),     // 18: mitosis.v1.AddSuiteManagersResponse
-	(*RemoveSuiteManagersRequest)(nil),   // 19: mitosis.v1.RemoveSuiteManagersRequest
-	(*RemoveSuiteManagersResponse)(nil),  // 20: mitosis.v1.RemoveSuiteManagersResponse
-	(*WatchSuiteRequest)(nil),            // 21: mitosis.v1.WatchSuiteRequest
-	(*WatchSuiteResponse)(nil),           // 22: mitosis.v1.WatchSuiteResponse
-	(*WorkerSchedulePlan)(nil),           // 23: mitosis.v1.WorkerSchedulePlan
-	(*EnvHookSpec)(nil),                  // 24: mitosis.v1.EnvHookSpec
-	(*TaskSpec)(nil),                     // 25: mitosis.v1.TaskSpec
-	(*TaskSuite)(nil),                    // 26: mitosis.v1.TaskSuite
-	(TaskSuiteState)(0),                  // 27: mitosis.v1.TaskSuiteState
-	(*EligibleManager)(nil),              // 28: mitosis.v1.EligibleManager
+	(*ExplainSuiteRequest)(nil),          // 4: mitosis.v1.ExplainSuiteRequest
+	(*ExplainSuiteResponse)(nil),         // 5: mitosis.v1.ExplainSuiteResponse
+	(*ListSuitesRequest)(nil),            // 6: mitosis.v1.ListSuitesRequest
+	(*ListSuitesResponse)(nil),           // 7: mitosis.v1.ListSuitesResponse
+	(*LabelList)(nil),                    // 8: mitosis.v1.LabelList
+	(*UpdateSuiteRequest)(nil),           // 9: mitosis.v1.UpdateSuiteRequest
+	(*UpdateSuiteResponse)(nil),          // 10: mitosis.v1.UpdateSuiteResponse
+	(*CancelSuiteRequest)(nil),           // 11: mitosis.v1.CancelSuiteRequest
+	(*CancelSuiteResponse)(nil),          // 12: mitosis.v1.CancelSuiteResponse
+	(*CloseSuiteRequest)(nil),            // 13: mitosis.v1.CloseSuiteRequest
+	(*CloseSuiteResponse)(nil),           // 14: mitosis.v1.CloseSuiteResponse
+	(*RetrySuiteRequest)(nil),            // 15: mitosis.v1.RetrySuiteRequest
+	(*RetrySuiteResponse)(nil),           // 16: mitosis.v1.RetrySuiteResponse
+	(*RefreshSuiteManagersRequest)(nil),  // 17: mitosis.v1.RefreshSuiteManagersRequest
+	(*RefreshSuiteManagersResponse)(nil), // 18: mitosis.v1.RefreshSuiteManagersResponse
+	(*AddSuiteManagersRequest)(nil),      // 19: mitosis.v1.AddSuiteManagersRequest
+	(*AddSuiteManagersResponse)(nil),     // 20: mitosis.v1.AddSuiteManagersResponse
+	(*RemoveSuiteManagersRequest)(nil),   // 21: mitosis.v1.RemoveSuiteManagersRequest
+	(*RemoveSuiteManagersResponse)(nil),  // 22: mitosis.v1.RemoveSuiteManagersResponse
+	(*WatchSuiteRequest)(nil),            // 23: mitosis.v1.WatchSuiteRequest
+	(*WatchSuiteResponse)(nil),           // 24: mitosis.v1.WatchSuiteResponse
+	(*WorkerSchedulePlan)(nil),           // 25: mitosis.v1.WorkerSchedulePlan
+	(*EnvHookSpec)(nil),                  // 26: mitosis.v1.EnvHookSpec
+	(*TaskSpec)(nil),                     // 27: mitosis.v1.TaskSpec
+	(*TaskSuite)(nil),                    // 28: mitosis.v1.TaskSuite
+	(*Explanation)(nil),                  // 29: mitosis.v1.Explanation
+	(TaskSuiteState)(0),                  // 30: mitosis.v1.TaskSuiteState
+	(*EligibleManager)(nil),              // 31: mitosis.v1.EligibleManager
 }
 var file_mitosis_v1_suite_service_proto_depIdxs = []int32{
-	23, // 0: mitosis.v1.CreateSuiteRequest.worker_schedule:type_name -> mitosis.v1.WorkerSchedulePlan
-	24, // 1: mitosis.v1.CreateSuiteRequest.env_preparation:type_name -> mitosis.v1.EnvHookSpec
-	24, // 2: mitosis.v1.CreateSuiteRequest.env_cleanup:type_name -> mitosis.v1.EnvHookSpec
-	25, // 3: mitosis.v1.CreateSuiteRequest.task_defaults:type_name -> mitosis.v1.TaskSpec
-	26, // 4: mitosis.v1.CreateSuiteResponse.suite:type_name -> mitosis.v1.TaskSuite
-	26, // 5: mitosis.v1.GetSuiteResponse.suite:type_name -> mitosis.v1.TaskSuite
-	27, // 6: mitosis.v1.ListSuitesRequest.state:type_name -> mitosis.v1.TaskSuiteState
-	26, // 7: mitosis.v1.ListSuitesResponse.suites:type_name -> mitosis.v1.TaskSuite
-	6,  // 8: mitosis.v1.UpdateSuiteRequest.labels:type_name -> mitosis.v1.LabelList
-	6,  // 9: mitosis.v1.UpdateSuiteRequest.tags:type_name -> mitosis.v1.LabelList
-	23, // 10: mitosis.v1.UpdateSuiteRequest.worker_schedule:type_name -> mitosis.v1.WorkerSchedulePlan
-	24, // 11: mitosis.v1.UpdateSuiteRequest.env_preparation:type_name -> mitosis.v1.EnvHookSpec
-	24, // 12: mitosis.v1.UpdateSuiteRequest.env_cleanup:type_name -> mitosis.v1.EnvHookSpec
-	25, // 13: mitosis.v1.UpdateSuiteRequest.task_defaults:type_name -> mitosis.v1.TaskSpec
-	26, // 14: mitosis.v1.UpdateSuiteResponse.suite:type_name -> mitosis.v1.TaskSuite
-	27, // 15: mitosis.v1.CancelSuiteResponse.suite_state:type_name -> mitosis.v1.TaskSuiteState
-	26, // 16: mitosis.v1.CloseSuiteResponse.suite:type_name -> mitosis.v1.TaskSuite
-	26, // 17: mitosis.v1.RetrySuiteResponse.suite:type_name -> mitosis.v1.TaskSuite
-	28, // 18: mitosis.v1.RefreshSuiteManagersResponse.managers:type_name -> mitosis.v1.EligibleManager
-	28, // 19: mitosis.v1.AddSuiteManagersResponse.managers:type_name -> mitosis.v1.EligibleManager
-	28, // 20: mitosis.v1.RemoveSuiteManagersResponse.managers:type_name -> mitosis.v1.EligibleManager
-	26, // 21: mitosis.v1.WatchSuiteResponse.suite:type_name -> mitosis.v1.TaskSuite
-	0,  // 22: mitosis.v1.SuiteService.CreateSuite:input_type -> mitosis.v1.CreateSuiteRequest
-	2,  // 23: mitosis.v1.SuiteService.GetSuite:input_type -> mitosis.v1.GetSuiteRequest
-	4,  // 24: mitosis.v1.SuiteService.ListSuites:input_type -> mitosis.v1.ListSuitesRequest
-	7,  // 25: mitosis.v1.SuiteService.UpdateSuite:input_type -> mitosis.v1.UpdateSuiteRequest
-	9,  // 26: mitosis.v1.SuiteService.CancelSuite:input_type -> mitosis.v1.CancelSuiteRequest
-	11, // 27: mitosis.v1.SuiteService.CloseSuite:input_type -> mitosis.v1.CloseSuiteRequest
-	13, // 28: mitosis.v1.SuiteService.RetrySuite:input_type -> mitosis.v1.RetrySuiteRequest
-	15, // 29: mitosis.v1.SuiteService.RefreshSuiteManagers:input_type -> mitosis.v1.RefreshSuiteManagersRequest
-	17, // 30: mitosis.v1.SuiteService.AddSuiteManagers:input_type -> mitosis.v1.AddSuiteManagersRequest
-	19, // 31: mitosis.v1.SuiteService.RemoveSuiteManagers:input_type -> mitosis.v1.RemoveSuiteManagersRequest
-	21, // 32: mitosis.v1.SuiteService.WatchSuite:input_type -> mitosis.v1.WatchSuiteRequest
-	1,  // 33: mitosis.v1.SuiteService.CreateSuite:output_type -> mitosis.v1.CreateSuiteResponse
-	3,  // 34: mitosis.v1.SuiteService.GetSuite:output_type -> mitosis.v1.GetSuiteResponse
-	5,  // 35: mitosis.v1.SuiteService.ListSuites:output_type -> mitosis.v1.ListSuitesResponse
-	8,  // 36: mitosis.v1.SuiteService.UpdateSuite:output_type -> mitosis.v1.UpdateSuiteResponse
-	10, // 37: mitosis.v1.SuiteService.CancelSuite:output_type -> mitosis.v1.CancelSuiteResponse
-	12, // 38: mitosis.v1.SuiteService.CloseSuite:output_type -> mitosis.v1.CloseSuiteResponse
-	14, // 39: mitosis.v1.SuiteService.RetrySuite:output_type -> mitosis.v1.RetrySuiteResponse
-	16, // 40: mitosis.v1.SuiteService.RefreshSuiteManagers:output_type -> mitosis.v1.RefreshSuiteManagersResponse
-	18, // 41: mitosis.v1.SuiteService.AddSuiteManagers:output_type -> mitosis.v1.AddSuiteManagersResponse
-	20, // 42: mitosis.v1.SuiteService.RemoveSuiteManagers:output_type -> mitosis.v1.RemoveSuiteManagersResponse
-	22, // 43: mitosis.v1.SuiteService.WatchSuite:output_type -> mitosis.v1.WatchSuiteResponse
-	33, // [33:44] is the sub-list for method output_type
-	22, // [22:33] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	25, // 0: mitosis.v1.CreateSuiteRequest.worker_schedule:type_name -> mitosis.v1.WorkerSchedulePlan
+	26, // 1: mitosis.v1.CreateSuiteRequest.env_preparation:type_name -> mitosis.v1.EnvHookSpec
+	26, // 2: mitosis.v1.CreateSuiteRequest.env_cleanup:type_name -> mitosis.v1.EnvHookSpec
+	27, // 3: mitosis.v1.CreateSuiteRequest.task_defaults:type_name -> mitosis.v1.TaskSpec
+	28, // 4: mitosis.v1.CreateSuiteResponse.suite:type_name -> mitosis.v1.TaskSuite
+	28, // 5: mitosis.v1.GetSuiteResponse.suite:type_name -> mitosis.v1.TaskSuite
+	29, // 6: mitosis.v1.ExplainSuiteResponse.explanation:type_name -> mitosis.v1.Explanation
+	30, // 7: mitosis.v1.ListSuitesRequest.state:type_name -> mitosis.v1.TaskSuiteState
+	28, // 8: mitosis.v1.ListSuitesResponse.suites:type_name -> mitosis.v1.TaskSuite
+	8,  // 9: mitosis.v1.UpdateSuiteRequest.labels:type_name -> mitosis.v1.LabelList
+	8,  // 10: mitosis.v1.UpdateSuiteRequest.tags:type_name -> mitosis.v1.LabelList
+	25, // 11: mitosis.v1.UpdateSuiteRequest.worker_schedule:type_name -> mitosis.v1.WorkerSchedulePlan
+	26, // 12: mitosis.v1.UpdateSuiteRequest.env_preparation:type_name -> mitosis.v1.EnvHookSpec
+	26, // 13: mitosis.v1.UpdateSuiteRequest.env_cleanup:type_name -> mitosis.v1.EnvHookSpec
+	27, // 14: mitosis.v1.UpdateSuiteRequest.task_defaults:type_name -> mitosis.v1.TaskSpec
+	28, // 15: mitosis.v1.UpdateSuiteResponse.suite:type_name -> mitosis.v1.TaskSuite
+	30, // 16: mitosis.v1.CancelSuiteResponse.suite_state:type_name -> mitosis.v1.TaskSuiteState
+	28, // 17: mitosis.v1.CloseSuiteResponse.suite:type_name -> mitosis.v1.TaskSuite
+	28, // 18: mitosis.v1.RetrySuiteResponse.suite:type_name -> mitosis.v1.TaskSuite
+	31, // 19: mitosis.v1.RefreshSuiteManagersResponse.managers:type_name -> mitosis.v1.EligibleManager
+	31, // 20: mitosis.v1.AddSuiteManagersResponse.managers:type_name -> mitosis.v1.EligibleManager
+	31, // 21: mitosis.v1.RemoveSuiteManagersResponse.managers:type_name -> mitosis.v1.EligibleManager
+	28, // 22: mitosis.v1.WatchSuiteResponse.suite:type_name -> mitosis.v1.TaskSuite
+	0,  // 23: mitosis.v1.SuiteService.CreateSuite:input_type -> mitosis.v1.CreateSuiteRequest
+	2,  // 24: mitosis.v1.SuiteService.GetSuite:input_type -> mitosis.v1.GetSuiteRequest
+	4,  // 25: mitosis.v1.SuiteService.ExplainSuite:input_type -> mitosis.v1.ExplainSuiteRequest
+	6,  // 26: mitosis.v1.SuiteService.ListSuites:input_type -> mitosis.v1.ListSuitesRequest
+	9,  // 27: mitosis.v1.SuiteService.UpdateSuite:input_type -> mitosis.v1.UpdateSuiteRequest
+	11, // 28: mitosis.v1.SuiteService.CancelSuite:input_type -> mitosis.v1.CancelSuiteRequest
+	13, // 29: mitosis.v1.SuiteService.CloseSuite:input_type -> mitosis.v1.CloseSuiteRequest
+	15, // 30: mitosis.v1.SuiteService.RetrySuite:input_type -> mitosis.v1.RetrySuiteRequest
+	17, // 31: mitosis.v1.SuiteService.RefreshSuiteManagers:input_type -> mitosis.v1.RefreshSuiteManagersRequest
+	19, // 32: mitosis.v1.SuiteService.AddSuiteManagers:input_type -> mitosis.v1.AddSuiteManagersRequest
+	21, // 33: mitosis.v1.SuiteService.RemoveSuiteManagers:input_type -> mitosis.v1.RemoveSuiteManagersRequest
+	23, // 34: mitosis.v1.SuiteService.WatchSuite:input_type -> mitosis.v1.WatchSuiteRequest
+	1,  // 35: mitosis.v1.SuiteService.CreateSuite:output_type -> mitosis.v1.CreateSuiteResponse
+	3,  // 36: mitosis.v1.SuiteService.GetSuite:output_type -> mitosis.v1.GetSuiteResponse
+	5,  // 37: mitosis.v1.SuiteService.ExplainSuite:output_type -> mitosis.v1.ExplainSuiteResponse
+	7,  // 38: mitosis.v1.SuiteService.ListSuites:output_type -> mitosis.v1.ListSuitesResponse
+	10, // 39: mitosis.v1.SuiteService.UpdateSuite:output_type -> mitosis.v1.UpdateSuiteResponse
+	12, // 40: mitosis.v1.SuiteService.CancelSuite:output_type -> mitosis.v1.CancelSuiteResponse
+	14, // 41: mitosis.v1.SuiteService.CloseSuite:output_type -> mitosis.v1.CloseSuiteResponse
+	16, // 42: mitosis.v1.SuiteService.RetrySuite:output_type -> mitosis.v1.RetrySuiteResponse
+	18, // 43: mitosis.v1.SuiteService.RefreshSuiteManagers:output_type -> mitosis.v1.RefreshSuiteManagersResponse
+	20, // 44: mitosis.v1.SuiteService.AddSuiteManagers:output_type -> mitosis.v1.AddSuiteManagersResponse
+	22, // 45: mitosis.v1.SuiteService.RemoveSuiteManagers:output_type -> mitosis.v1.RemoveSuiteManagersResponse
+	24, // 46: mitosis.v1.SuiteService.WatchSuite:output_type -> mitosis.v1.WatchSuiteResponse
+	35, // [35:47] is the sub-list for method output_type
+	23, // [23:35] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_mitosis_v1_suite_service_proto_init() }
@@ -1601,19 +1699,20 @@ func file_mitosis_v1_suite_service_proto_init() {
 	if File_mitosis_v1_suite_service_proto != nil {
 		return
 	}
+	file_mitosis_v1_explain_proto_init()
 	file_mitosis_v1_hook_proto_init()
 	file_mitosis_v1_suite_proto_init()
 	file_mitosis_v1_task_proto_init()
 	file_mitosis_v1_suite_service_proto_msgTypes[0].OneofWrappers = []any{}
-	file_mitosis_v1_suite_service_proto_msgTypes[4].OneofWrappers = []any{}
-	file_mitosis_v1_suite_service_proto_msgTypes[7].OneofWrappers = []any{}
+	file_mitosis_v1_suite_service_proto_msgTypes[6].OneofWrappers = []any{}
+	file_mitosis_v1_suite_service_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mitosis_v1_suite_service_proto_rawDesc), len(file_mitosis_v1_suite_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	SuiteService_CreateSuite_FullMethodName          = "/mitosis.v1.SuiteService/CreateSuite"
 	SuiteService_GetSuite_FullMethodName             = "/mitosis.v1.SuiteService/GetSuite"
+	SuiteService_ExplainSuite_FullMethodName         = "/mitosis.v1.SuiteService/ExplainSuite"
 	SuiteService_ListSuites_FullMethodName           = "/mitosis.v1.SuiteService/ListSuites"
 	SuiteService_UpdateSuite_FullMethodName          = "/mitosis.v1.SuiteService/UpdateSuite"
 	SuiteService_CancelSuite_FullMethodName          = "/mitosis.v1.SuiteService/CancelSuite"
@@ -51,6 +52,9 @@ type SuiteServiceClient interface {
 	// Returns one suite with its latest hook runs and eligible managers.
 	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
 	GetSuite(ctx context.Context, in *GetSuiteRequest, opts ...grpc.CallOption) (*GetSuiteResponse, error)
+	// Says why a suite does not run, or who runs it and how it ended.
+	// What the caller may not see is counted, not named. Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
+	ExplainSuite(ctx context.Context, in *ExplainSuiteRequest, opts ...grpc.CallOption) (*ExplainSuiteResponse, error)
 	// Lists the suites that the caller may see and that match all filters, newest first.
 	// Errors: INVALID_FIELD (also a page token of another list or another filter).
 	ListSuites(ctx context.Context, in *ListSuitesRequest, opts ...grpc.CallOption) (*ListSuitesResponse, error)
@@ -113,6 +117,16 @@ func (c *suiteServiceClient) GetSuite(ctx context.Context, in *GetSuiteRequest, 
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetSuiteResponse)
 	err := c.cc.Invoke(ctx, SuiteService_GetSuite_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *suiteServiceClient) ExplainSuite(ctx context.Context, in *ExplainSuiteRequest, opts ...grpc.CallOption) (*ExplainSuiteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainSuiteResponse)
+	err := c.cc.Invoke(ctx, SuiteService_ExplainSuite_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -237,6 +251,9 @@ type SuiteServiceServer interface {
 	// Returns one suite with its latest hook runs and eligible managers.
 	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
 	GetSuite(context.Context, *GetSuiteRequest) (*GetSuiteResponse, error)
+	// Says why a suite does not run, or who runs it and how it ended.
+	// What the caller may not see is counted, not named. Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
+	ExplainSuite(context.Context, *ExplainSuiteRequest) (*ExplainSuiteResponse, error)
 	// Lists the suites that the caller may see and that match all filters, newest first.
 	// Errors: INVALID_FIELD (also a page token of another list or another filter).
 	ListSuites(context.Context, *ListSuitesRequest) (*ListSuitesResponse, error)
@@ -290,6 +307,9 @@ func (UnimplementedSuiteServiceServer) CreateSuite(context.Context, *CreateSuite
 }
 func (UnimplementedSuiteServiceServer) GetSuite(context.Context, *GetSuiteRequest) (*GetSuiteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSuite not implemented")
+}
+func (UnimplementedSuiteServiceServer) ExplainSuite(context.Context, *ExplainSuiteRequest) (*ExplainSuiteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainSuite not implemented")
 }
 func (UnimplementedSuiteServiceServer) ListSuites(context.Context, *ListSuitesRequest) (*ListSuitesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSuites not implemented")
@@ -371,6 +391,24 @@ func _SuiteService_GetSuite_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SuiteServiceServer).GetSuite(ctx, req.(*GetSuiteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SuiteService_ExplainSuite_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainSuiteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SuiteServiceServer).ExplainSuite(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SuiteService_ExplainSuite_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SuiteServiceServer).ExplainSuite(ctx, req.(*ExplainSuiteRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -544,6 +582,10 @@ var SuiteService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetSuite",
 			Handler:    _SuiteService_GetSuite_Handler,
+		},
+		{
+			MethodName: "ExplainSuite",
+			Handler:    _SuiteService_ExplainSuite_Handler,
 		},
 		{
 			MethodName: "ListSuites",

@@ -423,6 +423,94 @@ func (x *GetTaskResponse) GetTask() *Task {
 	return nil
 }
 
+type ExplainTaskRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uuid          string                 `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainTaskRequest) Reset() {
+	*x = ExplainTaskRequest{}
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainTaskRequest) ProtoMessage() {}
+
+func (x *ExplainTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainTaskRequest.ProtoReflect.Descriptor instead.
+func (*ExplainTaskRequest) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ExplainTaskRequest) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+type ExplainTaskResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Explanation   *Explanation           `protobuf:"bytes,1,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainTaskResponse) Reset() {
+	*x = ExplainTaskResponse{}
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainTaskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainTaskResponse) ProtoMessage() {}
+
+func (x *ExplainTaskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainTaskResponse.ProtoReflect.Descriptor instead.
+func (*ExplainTaskResponse) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ExplainTaskResponse) GetExplanation() *Explanation {
+	if x != nil {
+		return x.Explanation
+	}
+	return nil
+}
+
 type ListTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: all groups that the caller may see.
@@ -441,7 +529,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[7]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +541,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[7]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +554,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{7}
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListTasksRequest) GetGroupName() string {
@@ -515,7 +603,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[8]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +615,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[8]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +628,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{8}
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -568,7 +656,7 @@ type CancelTaskRequest struct {
 
 func (x *CancelTaskRequest) Reset() {
 	*x = CancelTaskRequest{}
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[9]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +668,7 @@ func (x *CancelTaskRequest) String() string {
 func (*CancelTaskRequest) ProtoMessage() {}
 
 func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[9]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +681,7 @@ func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
 func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{9}
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CancelTaskRequest) GetUuid() string {
@@ -619,7 +707,7 @@ type CancelTaskResponse struct {
 
 func (x *CancelTaskResponse) Reset() {
 	*x = CancelTaskResponse{}
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[10]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +719,7 @@ func (x *CancelTaskResponse) String() string {
 func (*CancelTaskResponse) ProtoMessage() {}
 
 func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[10]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +732,7 @@ func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskResponse.ProtoReflect.Descriptor instead.
 func (*CancelTaskResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{10}
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CancelTaskResponse) GetTask() *Task {
@@ -659,7 +747,7 @@ var File_mitosis_v1_task_service_proto protoreflect.FileDescriptor
 const file_mitosis_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1dmitosis/v1/task_service.proto\x12\n" +
-	"mitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x15mitosis/v1/task.proto\"\xe5\x01\n" +
+	"mitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18mitosis/v1/explain.proto\x1a\x15mitosis/v1/task.proto\"\xe5\x01\n" +
 	"\x11SubmitTaskRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n" +
@@ -692,7 +780,11 @@ const file_mitosis_v1_task_service_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\"7\n" +
 	"\x0fGetTaskResponse\x12$\n" +
-	"\x04task\x18\x01 \x01(\v2\x10.mitosis.v1.TaskR\x04task\"\xcc\x01\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.mitosis.v1.TaskR\x04task\"(\n" +
+	"\x12ExplainTaskRequest\x12\x12\n" +
+	"\x04uuid\x18\x01 \x01(\tR\x04uuid\"P\n" +
+	"\x13ExplainTaskResponse\x129\n" +
+	"\vexplanation\x18\x01 \x01(\v2\x17.mitosis.v1.ExplanationR\vexplanation\"\xcc\x01\n" +
 	"\x10ListTasksRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n" +
@@ -711,12 +803,13 @@ const file_mitosis_v1_task_service_proto_rawDesc = "" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\":\n" +
 	"\x12CancelTaskResponse\x12$\n" +
-	"\x04task\x18\x01 \x01(\v2\x10.mitosis.v1.TaskR\x04task2\x8b\x04\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.mitosis.v1.TaskR\x04task2\x87\x05\n" +
 	"\vTaskService\x12d\n" +
 	"\n" +
 	"SubmitTask\x12\x1d.mitosis.v1.SubmitTaskRequest\x1a\x1e.mitosis.v1.SubmitTaskResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*b\x04task\"\x06/tasks\x12g\n" +
 	"\vSubmitTasks\x12\x1e.mitosis.v1.SubmitTasksRequest\x1a\x1f.mitosis.v1.SubmitTasksResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/tasks/batch\x12_\n" +
-	"\aGetTask\x12\x1a.mitosis.v1.GetTaskRequest\x1a\x1b.mitosis.v1.GetTaskResponse\"\x1b\x82\xd3\xe4\x93\x02\x15b\x04task\x12\r/tasks/{uuid}\x12X\n" +
+	"\aGetTask\x12\x1a.mitosis.v1.GetTaskRequest\x1a\x1b.mitosis.v1.GetTaskResponse\"\x1b\x82\xd3\xe4\x93\x02\x15b\x04task\x12\r/tasks/{uuid}\x12z\n" +
+	"\vExplainTask\x12\x1e.mitosis.v1.ExplainTaskRequest\x1a\x1f.mitosis.v1.ExplainTaskResponse\"*\x82\xd3\xe4\x93\x02$b\vexplanation\x12\x15/tasks/{uuid}/explain\x12X\n" +
 	"\tListTasks\x12\x1c.mitosis.v1.ListTasksRequest\x1a\x1d.mitosis.v1.ListTasksResponse\"\x0e\x82\xd3\xe4\x93\x02\b\x12\x06/tasks\x12r\n" +
 	"\n" +
 	"CancelTask\x12\x1d.mitosis.v1.CancelTaskRequest\x1a\x1e.mitosis.v1.CancelTaskResponse\"%\x82\xd3\xe4\x93\x02\x1f:\x01*b\x04task\"\x14/tasks/{uuid}/cancelBFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3"
@@ -733,7 +826,7 @@ func file_mitosis_v1_task_service_proto_rawDescGZIP() []byte {
 	return file_mitosis_v1_task_service_proto_rawDescData
 }
 
-var file_mitosis_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_mitosis_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_mitosis_v1_task_service_proto_goTypes = []any{
 	(*SubmitTaskRequest)(nil),   // 0: mitosis.v1.SubmitTaskRequest
 	(*SubmitTaskResponse)(nil),  // 1: mitosis.v1.SubmitTaskResponse
@@ -742,38 +835,44 @@ var file_mitosis_v1_task_service_proto_goTypes = []any{
 	(*SubmitTasksResponse)(nil), // 4: mitosis.v1.SubmitTasksResponse
 	(*GetTaskRequest)(nil),      // 5: mitosis.v1.GetTaskRequest
 	(*GetTaskResponse)(nil),     // 6: mitosis.v1.GetTaskResponse
-	(*ListTasksRequest)(nil),    // 7: mitosis.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),   // 8: mitosis.v1.ListTasksResponse
-	(*CancelTaskRequest)(nil),   // 9: mitosis.v1.CancelTaskRequest
-	(*CancelTaskResponse)(nil),  // 10: mitosis.v1.CancelTaskResponse
-	(*TaskSpec)(nil),            // 11: mitosis.v1.TaskSpec
-	(*Task)(nil),                // 12: mitosis.v1.Task
-	(TaskState)(0),              // 13: mitosis.v1.TaskState
+	(*ExplainTaskRequest)(nil),  // 7: mitosis.v1.ExplainTaskRequest
+	(*ExplainTaskResponse)(nil), // 8: mitosis.v1.ExplainTaskResponse
+	(*ListTasksRequest)(nil),    // 9: mitosis.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),   // 10: mitosis.v1.ListTasksResponse
+	(*CancelTaskRequest)(nil),   // 11: mitosis.v1.CancelTaskRequest
+	(*CancelTaskResponse)(nil),  // 12: mitosis.v1.CancelTaskResponse
+	(*TaskSpec)(nil),            // 13: mitosis.v1.TaskSpec
+	(*Task)(nil),                // 14: mitosis.v1.Task
+	(*Explanation)(nil),         // 15: mitosis.v1.Explanation
+	(TaskState)(0),              // 16: mitosis.v1.TaskState
 }
 var file_mitosis_v1_task_service_proto_depIdxs = []int32{
-	11, // 0: mitosis.v1.SubmitTaskRequest.task_spec:type_name -> mitosis.v1.TaskSpec
-	12, // 1: mitosis.v1.SubmitTaskResponse.task:type_name -> mitosis.v1.Task
-	11, // 2: mitosis.v1.NewTask.task_spec:type_name -> mitosis.v1.TaskSpec
+	13, // 0: mitosis.v1.SubmitTaskRequest.task_spec:type_name -> mitosis.v1.TaskSpec
+	14, // 1: mitosis.v1.SubmitTaskResponse.task:type_name -> mitosis.v1.Task
+	13, // 2: mitosis.v1.NewTask.task_spec:type_name -> mitosis.v1.TaskSpec
 	2,  // 3: mitosis.v1.SubmitTasksRequest.tasks:type_name -> mitosis.v1.NewTask
-	12, // 4: mitosis.v1.GetTaskResponse.task:type_name -> mitosis.v1.Task
-	13, // 5: mitosis.v1.ListTasksRequest.state:type_name -> mitosis.v1.TaskState
-	12, // 6: mitosis.v1.ListTasksResponse.tasks:type_name -> mitosis.v1.Task
-	12, // 7: mitosis.v1.CancelTaskResponse.task:type_name -> mitosis.v1.Task
-	0,  // 8: mitosis.v1.TaskService.SubmitTask:input_type -> mitosis.v1.SubmitTaskRequest
-	3,  // 9: mitosis.v1.TaskService.SubmitTasks:input_type -> mitosis.v1.SubmitTasksRequest
-	5,  // 10: mitosis.v1.TaskService.GetTask:input_type -> mitosis.v1.GetTaskRequest
-	7,  // 11: mitosis.v1.TaskService.ListTasks:input_type -> mitosis.v1.ListTasksRequest
-	9,  // 12: mitosis.v1.TaskService.CancelTask:input_type -> mitosis.v1.CancelTaskRequest
-	1,  // 13: mitosis.v1.TaskService.SubmitTask:output_type -> mitosis.v1.SubmitTaskResponse
-	4,  // 14: mitosis.v1.TaskService.SubmitTasks:output_type -> mitosis.v1.SubmitTasksResponse
-	6,  // 15: mitosis.v1.TaskService.GetTask:output_type -> mitosis.v1.GetTaskResponse
-	8,  // 16: mitosis.v1.TaskService.ListTasks:output_type -> mitosis.v1.ListTasksResponse
-	10, // 17: mitosis.v1.TaskService.CancelTask:output_type -> mitosis.v1.CancelTaskResponse
-	13, // [13:18] is the sub-list for method output_type
-	8,  // [8:13] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	14, // 4: mitosis.v1.GetTaskResponse.task:type_name -> mitosis.v1.Task
+	15, // 5: mitosis.v1.ExplainTaskResponse.explanation:type_name -> mitosis.v1.Explanation
+	16, // 6: mitosis.v1.ListTasksRequest.state:type_name -> mitosis.v1.TaskState
+	14, // 7: mitosis.v1.ListTasksResponse.tasks:type_name -> mitosis.v1.Task
+	14, // 8: mitosis.v1.CancelTaskResponse.task:type_name -> mitosis.v1.Task
+	0,  // 9: mitosis.v1.TaskService.SubmitTask:input_type -> mitosis.v1.SubmitTaskRequest
+	3,  // 10: mitosis.v1.TaskService.SubmitTasks:input_type -> mitosis.v1.SubmitTasksRequest
+	5,  // 11: mitosis.v1.TaskService.GetTask:input_type -> mitosis.v1.GetTaskRequest
+	7,  // 12: mitosis.v1.TaskService.ExplainTask:input_type -> mitosis.v1.ExplainTaskRequest
+	9,  // 13: mitosis.v1.TaskService.ListTasks:input_type -> mitosis.v1.ListTasksRequest
+	11, // 14: mitosis.v1.TaskService.CancelTask:input_type -> mitosis.v1.CancelTaskRequest
+	1,  // 15: mitosis.v1.TaskService.SubmitTask:output_type -> mitosis.v1.SubmitTaskResponse
+	4,  // 16: mitosis.v1.TaskService.SubmitTasks:output_type -> mitosis.v1.SubmitTasksResponse
+	6,  // 17: mitosis.v1.TaskService.GetTask:output_type -> mitosis.v1.GetTaskResponse
+	8,  // 18: mitosis.v1.TaskService.ExplainTask:output_type -> mitosis.v1.ExplainTaskResponse
+	10, // 19: mitosis.v1.TaskService.ListTasks:output_type -> mitosis.v1.ListTasksResponse
+	12, // 20: mitosis.v1.TaskService.CancelTask:output_type -> mitosis.v1.CancelTaskResponse
+	15, // [15:21] is the sub-list for method output_type
+	9,  // [9:15] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_mitosis_v1_task_service_proto_init() }
@@ -781,17 +880,18 @@ func file_mitosis_v1_task_service_proto_init() {
 	if File_mitosis_v1_task_service_proto != nil {
 		return
 	}
+	file_mitosis_v1_explain_proto_init()
 	file_mitosis_v1_task_proto_init()
 	file_mitosis_v1_task_service_proto_msgTypes[0].OneofWrappers = []any{}
 	file_mitosis_v1_task_service_proto_msgTypes[2].OneofWrappers = []any{}
-	file_mitosis_v1_task_service_proto_msgTypes[7].OneofWrappers = []any{}
+	file_mitosis_v1_task_service_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mitosis_v1_task_service_proto_rawDesc), len(file_mitosis_v1_task_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

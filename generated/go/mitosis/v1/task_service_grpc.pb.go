@@ -22,6 +22,7 @@ const (
 	TaskService_SubmitTask_FullMethodName  = "/mitosis.v1.TaskService/SubmitTask"
 	TaskService_SubmitTasks_FullMethodName = "/mitosis.v1.TaskService/SubmitTasks"
 	TaskService_GetTask_FullMethodName     = "/mitosis.v1.TaskService/GetTask"
+	TaskService_ExplainTask_FullMethodName = "/mitosis.v1.TaskService/ExplainTask"
 	TaskService_ListTasks_FullMethodName   = "/mitosis.v1.TaskService/ListTasks"
 	TaskService_CancelTask_FullMethodName  = "/mitosis.v1.TaskService/CancelTask"
 )
@@ -48,6 +49,9 @@ type TaskServiceClient interface {
 	// Returns one task with its result and all its failures.
 	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
+	// Says why a task does not run, or where it runs, how it ended and what is before it.
+	// What the caller may not see is counted, not named. Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
+	ExplainTask(ctx context.Context, in *ExplainTaskRequest, opts ...grpc.CallOption) (*ExplainTaskResponse, error)
 	// Lists tasks that the caller may see and that match all filters, newest first.
 	// Errors: INVALID_FIELD (also a page token of another list or another filter).
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
@@ -88,6 +92,16 @@ func (c *taskServiceClient) GetTask(ctx context.Context, in *GetTaskRequest, opt
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetTaskResponse)
 	err := c.cc.Invoke(ctx, TaskService_GetTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskServiceClient) ExplainTask(ctx context.Context, in *ExplainTaskRequest, opts ...grpc.CallOption) (*ExplainTaskResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainTaskResponse)
+	err := c.cc.Invoke(ctx, TaskService_ExplainTask_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +150,9 @@ type TaskServiceServer interface {
 	// Returns one task with its result and all its failures.
 	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
+	// Says why a task does not run, or where it runs, how it ended and what is before it.
+	// What the caller may not see is counted, not named. Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
+	ExplainTask(context.Context, *ExplainTaskRequest) (*ExplainTaskResponse, error)
 	// Lists tasks that the caller may see and that match all filters, newest first.
 	// Errors: INVALID_FIELD (also a page token of another list or another filter).
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
@@ -160,6 +177,9 @@ func (UnimplementedTaskServiceServer) SubmitTasks(context.Context, *SubmitTasksR
 }
 func (UnimplementedTaskServiceServer) GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTask not implemented")
+}
+func (UnimplementedTaskServiceServer) ExplainTask(context.Context, *ExplainTaskRequest) (*ExplainTaskResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainTask not implemented")
 }
 func (UnimplementedTaskServiceServer) ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTasks not implemented")
@@ -242,6 +262,24 @@ func _TaskService_GetTask_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TaskService_ExplainTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).ExplainTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_ExplainTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).ExplainTask(ctx, req.(*ExplainTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TaskService_ListTasks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListTasksRequest)
 	if err := dec(in); err != nil {
@@ -296,6 +334,10 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetTask",
 			Handler:    _TaskService_GetTask_Handler,
+		},
+		{
+			MethodName: "ExplainTask",
+			Handler:    _TaskService_ExplainTask_Handler,
 		},
 		{
 			MethodName: "ListTasks",

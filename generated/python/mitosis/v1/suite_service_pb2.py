@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from mitosis.v1 import explain_pb2 as mitosis_dot_v1_dot_explain__pb2
 from mitosis.v1 import hook_pb2 as mitosis_dot_v1_dot_hook__pb2
 from mitosis.v1 import suite_pb2 as mitosis_dot_v1_dot_suite__pb2
 from mitosis.v1 import task_pb2 as mitosis_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emitosis/v1/suite_service.proto\x12\nmitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x15mitosis/v1/hook.proto\x1a\x16mitosis/v1/suite.proto\x1a\x15mitosis/v1/task.proto\"\xd8\x05\n\x12\x43reateSuiteRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n\ngroup_name\x18\x02 \x01(\tR\tgroupName\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12\x16\n\x06labels\x18\x04 \x03(\tR\x06labels\x12\x12\n\x04tags\x18\x05 \x03(\tR\x04tags\x12\x1f\n\x08priority\x18\x06 \x01(\x05H\x00R\x08priority\x88\x01\x01\x12G\n\x0fworker_schedule\x18\x07 \x01(\x0b\x32\x1e.mitosis.v1.WorkerSchedulePlanR\x0eworkerSchedule\x12@\n\x0f\x65nv_preparation\x18\x08 \x01(\x0b\x32\x17.mitosis.v1.EnvHookSpecR\x0e\x65nvPreparation\x12\x38\n\x0b\x65nv_cleanup\x18\t \x01(\x0b\x32\x17.mitosis.v1.EnvHookSpecR\nenvCleanup\x12\x39\n\rtask_defaults\x18\n \x01(\x0b\x32\x14.mitosis.v1.TaskSpecR\x0ctaskDefaults\x12@\n\x1a\x61uto_close_timeout_seconds\x18\x0b \x01(\x05H\x01R\x17\x61utoCloseTimeoutSeconds\x88\x01\x01\x12=\n\x18max_preparation_failures\x18\x0c \x01(\x05H\x02R\x16maxPreparationFailures\x88\x01\x01\x12&\n\x0cmax_attempts\x18\r \x01(\x05H\x03R\x0bmaxAttempts\x88\x01\x01\x12\x1d\n\nrequest_id\x18\x0e \x01(\tR\trequestIdB\x0b\n\t_priorityB\x1d\n\x1b_auto_close_timeout_secondsB\x1b\n\x19_max_preparation_failuresB\x0f\n\r_max_attempts\"B\n\x13\x43reateSuiteResponse\x12+\n\x05suite\x18\x01 \x01(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x05suite\"%\n\x0fGetSuiteRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"?\n\x10GetSuiteResponse\x12+\n\x05suite\x18\x01 \x01(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x05suite\"\xf3\x01\n\x11ListSuitesRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32\x1a.mitosis.v1.TaskSuiteStateR\x05state\x12\x16\n\x06labels\x18\x03 \x03(\tR\x06labels\x12\x12\n\x04tags\x18\x04 \x03(\tR\x04tags\x12\x12\n\x04name\x18\x05 \x01(\tR\x04name\x12 \n\tpage_size\x18\x06 \x01(\x05H\x00R\x08pageSize\x88\x01\x01\x12\x1d\n\npage_token\x18\x07 \x01(\tR\tpageTokenB\x0c\n\n_page_size\"k\n\x12ListSuitesResponse\x12-\n\x06suites\x18\x01 \x03(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x06suites\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"#\n\tLabelList\x12\x16\n\x06values\x18\x01 \x03(\tR\x06values\"\xff\x05\n\x12UpdateSuiteRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x17\n\x04name\x18\x02 \x01(\tH\x00R\x04name\x88\x01\x01\x12%\n\x0b\x64\x65scription\x18\x03 \x01(\tH\x01R\x0b\x64\x65scription\x88\x01\x01\x12-\n\x06labels\x18\x04 \x01(\x0b\x32\x15.mitosis.v1.LabelListR\x06labels\x12)\n\x04tags\x18\x05 \x01(\x0b\x32\x15.mitosis.v1.LabelListR\x04tags\x12\x1f\n\x08priority\x18\x06 \x01(\x05H\x02R\x08priority\x88\x01\x01\x12G\n\x0fworker_schedule\x18\x07 \x01(\x0b\x32\x1e.mitosis.v1.WorkerSchedulePlanR\x0eworkerSchedule\x12@\n\x0f\x65nv_preparation\x18\x08 \x01(\x0b\x32\x17.mitosis.v1.EnvHookSpecR\x0e\x65nvPreparation\x12\x38\n\x0b\x65nv_cleanup\x18\t \x01(\x0b\x32\x17.mitosis.v1.EnvHookSpecR\nenvCleanup\x12\x39\n\rtask_defaults\x18\n \x01(\x0b\x32\x14.mitosis.v1.TaskSpecR\x0ctaskDefaults\x12@\n\x1a\x61uto_close_timeout_seconds\x18\x0b \x01(\x05H\x03R\x17\x61utoCloseTimeoutSeconds\x88\x01\x01\x12=\n\x18max_preparation_failures\x18\x0c \x01(\x05H\x04R\x16maxPreparationFailures\x88\x01\x01\x12&\n\x0cmax_attempts\x18\r \x01(\x05H\x05R\x0bmaxAttempts\x88\x01\x01\x42\x07\n\x05_nameB\x0e\n\x0c_descriptionB\x0b\n\t_priorityB\x1d\n\x1b_auto_close_timeout_secondsB\x1b\n\x19_max_preparation_failuresB\x0f\n\r_max_attempts\"B\n\x13UpdateSuiteResponse\x12+\n\x05suite\x18\x01 \x01(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x05suite\"r\n\x12\x43\x61ncelSuiteRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x30\n\x14\x63\x61ncel_running_tasks\x18\x03 \x01(\x08R\x12\x63\x61ncelRunningTasks\"\x84\x01\n\x13\x43\x61ncelSuiteResponse\x12\x30\n\x14\x63\x61ncelled_task_count\x18\x01 \x01(\x05R\x12\x63\x61ncelledTaskCount\x12;\n\x0bsuite_state\x18\x02 \x01(\x0e\x32\x1a.mitosis.v1.TaskSuiteStateR\nsuiteState\"\'\n\x11\x43loseSuiteRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"A\n\x12\x43loseSuiteResponse\x12+\n\x05suite\x18\x01 \x01(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x05suite\"\'\n\x11RetrySuiteRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"o\n\x12RetrySuiteResponse\x12+\n\x05suite\x18\x01 \x01(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x05suite\x12,\n\x12retried_task_count\x18\x02 \x01(\x05R\x10retriedTaskCount\"1\n\x1bRefreshSuiteManagersRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"W\n\x1cRefreshSuiteManagersResponse\x12\x37\n\x08managers\x18\x01 \x03(\x0b\x32\x1b.mitosis.v1.EligibleManagerR\x08managers\"R\n\x17\x41\x64\x64SuiteManagersRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\x12#\n\rmanager_uuids\x18\x02 \x03(\tR\x0cmanagerUuids\"S\n\x18\x41\x64\x64SuiteManagersResponse\x12\x37\n\x08managers\x18\x01 \x03(\x0b\x32\x1b.mitosis.v1.EligibleManagerR\x08managers\"U\n\x1aRemoveSuiteManagersRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\x12#\n\rmanager_uuids\x18\x02 \x03(\tR\x0cmanagerUuids\"V\n\x1bRemoveSuiteManagersResponse\x12\x37\n\x08managers\x18\x01 \x03(\x0b\x32\x1b.mitosis.v1.EligibleManagerR\x08managers\"\'\n\x11WatchSuiteRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"A\n\x12WatchSuiteResponse\x12+\n\x05suite\x18\x01 \x01(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x05suite2\x9a\n\n\x0cSuiteService\x12i\n\x0b\x43reateSuite\x12\x1e.mitosis.v1.CreateSuiteRequest\x1a\x1f.mitosis.v1.CreateSuiteResponse\"\x19\x82\xd3\xe4\x93\x02\x13\"\x07/suites:\x01*b\x05suite\x12\x64\n\x08GetSuite\x12\x1b.mitosis.v1.GetSuiteRequest\x1a\x1c.mitosis.v1.GetSuiteResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x0e/suites/{uuid}b\x05suite\x12\\\n\nListSuites\x12\x1d.mitosis.v1.ListSuitesRequest\x1a\x1e.mitosis.v1.ListSuitesResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/suites\x12p\n\x0bUpdateSuite\x12\x1e.mitosis.v1.UpdateSuiteRequest\x1a\x1f.mitosis.v1.UpdateSuiteResponse\" \x82\xd3\xe4\x93\x02\x1a\x32\x0e/suites/{uuid}:\x01*b\x05suite\x12p\n\x0b\x43\x61ncelSuite\x12\x1e.mitosis.v1.CancelSuiteRequest\x1a\x1f.mitosis.v1.CancelSuiteResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x15/suites/{uuid}/cancel:\x01*\x12s\n\nCloseSuite\x12\x1d.mitosis.v1.CloseSuiteRequest\x1a\x1e.mitosis.v1.CloseSuiteResponse\"&\x82\xd3\xe4\x93\x02 \"\x14/suites/{uuid}/close:\x01*b\x05suite\x12l\n\nRetrySuite\x12\x1d.mitosis.v1.RetrySuiteRequest\x1a\x1e.mitosis.v1.RetrySuiteResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/suites/{uuid}/retry:\x01*\x12\x95\x01\n\x14RefreshSuiteManagers\x12\'.mitosis.v1.RefreshSuiteManagersRequest\x1a(.mitosis.v1.RefreshSuiteManagersResponse\"*\x82\xd3\xe4\x93\x02$\"\x1f/suites/{uuid}/managers/refresh:\x01*\x12\x81\x01\n\x10\x41\x64\x64SuiteManagers\x12#.mitosis.v1.AddSuiteManagersRequest\x1a$.mitosis.v1.AddSuiteManagersResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/suites/{uuid}/managers:\x01*\x12\x8a\x01\n\x13RemoveSuiteManagers\x12&.mitosis.v1.RemoveSuiteManagersRequest\x1a\'.mitosis.v1.RemoveSuiteManagersResponse\"\"\x82\xd3\xe4\x93\x02\x1c*\x17/suites/{uuid}/managers:\x01*\x12k\n\nWatchSuite\x12\x1d.mitosis.v1.WatchSuiteRequest\x1a\x1e.mitosis.v1.WatchSuiteResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/suites/{uuid}/watch0\x01\x42\x46ZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emitosis/v1/suite_service.proto\x12\nmitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18mitosis/v1/explain.proto\x1a\x15mitosis/v1/hook.proto\x1a\x16mitosis/v1/suite.proto\x1a\x15mitosis/v1/task.proto\"\xd8\x05\n\x12\x43reateSuiteRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n\ngroup_name\x18\x02 \x01(\tR\tgroupName\x12 \n\x0b\x64\x65scription\x18\x03 \x01(\tR\x0b\x64\x65scription\x12\x16\n\x06labels\x18\x04 \x03(\tR\x06labels\x12\x12\n\x04tags\x18\x05 \x03(\tR\x04tags\x12\x1f\n\x08priority\x18\x06 \x01(\x05H\x00R\x08priority\x88\x01\x01\x12G\n\x0fworker_schedule\x18\x07 \x01(\x0b\x32\x1e.mitosis.v1.WorkerSchedulePlanR\x0eworkerSchedule\x12@\n\x0f\x65nv_preparation\x18\x08 \x01(\x0b\x32\x17.mitosis.v1.EnvHookSpecR\x0e\x65nvPreparation\x12\x38\n\x0b\x65nv_cleanup\x18\t \x01(\x0b\x32\x17.mitosis.v1.EnvHookSpecR\nenvCleanup\x12\x39\n\rtask_defaults\x18\n \x01(\x0b\x32\x14.mitosis.v1.TaskSpecR\x0ctaskDefaults\x12@\n\x1a\x61uto_close_timeout_seconds\x18\x0b \x01(\x05H\x01R\x17\x61utoCloseTimeoutSeconds\x88\x01\x01\x12=\n\x18max_preparation_failures\x18\x0c \x01(\x05H\x02R\x16maxPreparationFailures\x88\x01\x01\x12&\n\x0cmax_attempts\x18\r \x01(\x05H\x03R\x0bmaxAttempts\x88\x01\x01\x12\x1d\n\nrequest_id\x18\x0e \x01(\tR\trequestIdB\x0b\n\t_priorityB\x1d\n\x1b_auto_close_timeout_secondsB\x1b\n\x19_max_preparation_failuresB\x0f\n\r_max_attempts\"B\n\x13\x43reateSuiteResponse\x12+\n\x05suite\x18\x01 \x01(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x05suite\"%\n\x0fGetSuiteRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"?\n\x10GetSuiteResponse\x12+\n\x05suite\x18\x01 \x01(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x05suite\")\n\x13\x45xplainSuiteRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"Q\n\x14\x45xplainSuiteResponse\x12\x39\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32\x17.mitosis.v1.ExplanationR\x0b\x65xplanation\"\xf3\x01\n\x11ListSuitesRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32\x1a.mitosis.v1.TaskSuiteStateR\x05state\x12\x16\n\x06labels\x18\x03 \x03(\tR\x06labels\x12\x12\n\x04tags\x18\x04 \x03(\tR\x04tags\x12\x12\n\x04name\x18\x05 \x01(\tR\x04name\x12 \n\tpage_size\x18\x06 \x01(\x05H\x00R\x08pageSize\x88\x01\x01\x12\x1d\n\npage_token\x18\x07 \x01(\tR\tpageTokenB\x0c\n\n_page_size\"k\n\x12ListSuitesResponse\x12-\n\x06suites\x18\x01 \x03(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x06suites\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"#\n\tLabelList\x12\x16\n\x06values\x18\x01 \x03(\tR\x06values\"\xff\x05\n\x12UpdateSuiteRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x17\n\x04name\x18\x02 \x01(\tH\x00R\x04name\x88\x01\x01\x12%\n\x0b\x64\x65scription\x18\x03 \x01(\tH\x01R\x0b\x64\x65scription\x88\x01\x01\x12-\n\x06labels\x18\x04 \x01(\x0b\x32\x15.mitosis.v1.LabelListR\x06labels\x12)\n\x04tags\x18\x05 \x01(\x0b\x32\x15.mitosis.v1.LabelListR\x04tags\x12\x1f\n\x08priority\x18\x06 \x01(\x05H\x02R\x08priority\x88\x01\x01\x12G\n\x0fworker_schedule\x18\x07 \x01(\x0b\x32\x1e.mitosis.v1.WorkerSchedulePlanR\x0eworkerSchedule\x12@\n\x0f\x65nv_preparation\x18\x08 \x01(\x0b\x32\x17.mitosis.v1.EnvHookSpecR\x0e\x65nvPreparation\x12\x38\n\x0b\x65nv_cleanup\x18\t \x01(\x0b\x32\x17.mitosis.v1.EnvHookSpecR\nenvCleanup\x12\x39\n\rtask_defaults\x18\n \x01(\x0b\x32\x14.mitosis.v1.TaskSpecR\x0ctaskDefaults\x12@\n\x1a\x61uto_close_timeout_seconds\x18\x0b \x01(\x05H\x03R\x17\x61utoCloseTimeoutSeconds\x88\x01\x01\x12=\n\x18max_preparation_failures\x18\x0c \x01(\x05H\x04R\x16maxPreparationFailures\x88\x01\x01\x12&\n\x0cmax_attempts\x18\r \x01(\x05H\x05R\x0bmaxAttempts\x88\x01\x01\x42\x07\n\x05_nameB\x0e\n\x0c_descriptionB\x0b\n\t_priorityB\x1d\n\x1b_auto_close_timeout_secondsB\x1b\n\x19_max_preparation_failuresB\x0f\n\r_max_attempts\"B\n\x13UpdateSuiteResponse\x12+\n\x05suite\x18\x01 \x01(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x05suite\"r\n\x12\x43\x61ncelSuiteRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x30\n\x14\x63\x61ncel_running_tasks\x18\x03 \x01(\x08R\x12\x63\x61ncelRunningTasks\"\x84\x01\n\x13\x43\x61ncelSuiteResponse\x12\x30\n\x14\x63\x61ncelled_task_count\x18\x01 \x01(\x05R\x12\x63\x61ncelledTaskCount\x12;\n\x0bsuite_state\x18\x02 \x01(\x0e\x32\x1a.mitosis.v1.TaskSuiteStateR\nsuiteState\"\'\n\x11\x43loseSuiteRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"A\n\x12\x43loseSuiteResponse\x12+\n\x05suite\x18\x01 \x01(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x05suite\"\'\n\x11RetrySuiteRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"o\n\x12RetrySuiteResponse\x12+\n\x05suite\x18\x01 \x01(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x05suite\x12,\n\x12retried_task_count\x18\x02 \x01(\x05R\x10retriedTaskCount\"1\n\x1bRefreshSuiteManagersRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"W\n\x1cRefreshSuiteManagersResponse\x12\x37\n\x08managers\x18\x01 \x03(\x0b\x32\x1b.mitosis.v1.EligibleManagerR\x08managers\"R\n\x17\x41\x64\x64SuiteManagersRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\x12#\n\rmanager_uuids\x18\x02 \x03(\tR\x0cmanagerUuids\"S\n\x18\x41\x64\x64SuiteManagersResponse\x12\x37\n\x08managers\x18\x01 \x03(\x0b\x32\x1b.mitosis.v1.EligibleManagerR\x08managers\"U\n\x1aRemoveSuiteManagersRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\x12#\n\rmanager_uuids\x18\x02 \x03(\tR\x0cmanagerUuids\"V\n\x1bRemoveSuiteManagersResponse\x12\x37\n\x08managers\x18\x01 \x03(\x0b\x32\x1b.mitosis.v1.EligibleManagerR\x08managers\"\'\n\x11WatchSuiteRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"A\n\x12WatchSuiteResponse\x12+\n\x05suite\x18\x01 \x01(\x0b\x32\x15.mitosis.v1.TaskSuiteR\x05suite2\x9a\x0b\n\x0cSuiteService\x12i\n\x0b\x43reateSuite\x12\x1e.mitosis.v1.CreateSuiteRequest\x1a\x1f.mitosis.v1.CreateSuiteResponse\"\x19\x82\xd3\xe4\x93\x02\x13\"\x07/suites:\x01*b\x05suite\x12\x64\n\x08GetSuite\x12\x1b.mitosis.v1.GetSuiteRequest\x1a\x1c.mitosis.v1.GetSuiteResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x0e/suites/{uuid}b\x05suite\x12~\n\x0c\x45xplainSuite\x12\x1f.mitosis.v1.ExplainSuiteRequest\x1a .mitosis.v1.ExplainSuiteResponse\"+\x82\xd3\xe4\x93\x02%\x12\x16/suites/{uuid}/explainb\x0b\x65xplanation\x12\\\n\nListSuites\x12\x1d.mitosis.v1.ListSuitesRequest\x1a\x1e.mitosis.v1.ListSuitesResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/suites\x12p\n\x0bUpdateSuite\x12\x1e.mitosis.v1.UpdateSuiteRequest\x1a\x1f.mitosis.v1.UpdateSuiteResponse\" \x82\xd3\xe4\x93\x02\x1a\x32\x0e/suites/{uuid}:\x01*b\x05suite\x12p\n\x0b\x43\x61ncelSuite\x12\x1e.mitosis.v1.CancelSuiteRequest\x1a\x1f.mitosis.v1.CancelSuiteResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x15/suites/{uuid}/cancel:\x01*\x12s\n\nCloseSuite\x12\x1d.mitosis.v1.CloseSuiteRequest\x1a\x1e.mitosis.v1.CloseSuiteResponse\"&\x82\xd3\xe4\x93\x02 \"\x14/suites/{uuid}/close:\x01*b\x05suite\x12l\n\nRetrySuite\x12\x1d.mitosis.v1.RetrySuiteRequest\x1a\x1e.mitosis.v1.RetrySuiteResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/suites/{uuid}/retry:\x01*\x12\x95\x01\n\x14RefreshSuiteManagers\x12\'.mitosis.v1.RefreshSuiteManagersRequest\x1a(.mitosis.v1.RefreshSuiteManagersResponse\"*\x82\xd3\xe4\x93\x02$\"\x1f/suites/{uuid}/managers/refresh:\x01*\x12\x81\x01\n\x10\x41\x64\x64SuiteManagers\x12#.mitosis.v1.AddSuiteManagersRequest\x1a$.mitosis.v1.AddSuiteManagersResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/suites/{uuid}/managers:\x01*\x12\x8a\x01\n\x13RemoveSuiteManagers\x12&.mitosis.v1.RemoveSuiteManagersRequest\x1a\'.mitosis.v1.RemoveSuiteManagersResponse\"\"\x82\xd3\xe4\x93\x02\x1c*\x17/suites/{uuid}/managers:\x01*\x12k\n\nWatchSuite\x12\x1d.mitosis.v1.WatchSuiteRequest\x1a\x1e.mitosis.v1.WatchSuiteResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/suites/{uuid}/watch0\x01\x42\x46ZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUITESERVICE'].methods_by_name['CreateSuite']._serialized_options = b'\202\323\344\223\002\023\"\007/suites:\001*b\005suite'
   _globals['_SUITESERVICE'].methods_by_name['GetSuite']._loaded_options = None
   _globals['_SUITESERVICE'].methods_by_name['GetSuite']._serialized_options = b'\202\323\344\223\002\027\022\016/suites/{uuid}b\005suite'
+  _globals['_SUITESERVICE'].methods_by_name['ExplainSuite']._loaded_options = None
+  _globals['_SUITESERVICE'].methods_by_name['ExplainSuite']._serialized_options = b'\202\323\344\223\002%\022\026/suites/{uuid}/explainb\013explanation'
   _globals['_SUITESERVICE'].methods_by_name['ListSuites']._loaded_options = None
   _globals['_SUITESERVICE'].methods_by_name['ListSuites']._serialized_options = b'\202\323\344\223\002\t\022\007/suites'
   _globals['_SUITESERVICE'].methods_by_name['UpdateSuite']._loaded_options = None
@@ -58,52 +61,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUITESERVICE'].methods_by_name['RemoveSuiteManagers']._serialized_options = b'\202\323\344\223\002\034*\027/suites/{uuid}/managers:\001*'
   _globals['_SUITESERVICE'].methods_by_name['WatchSuite']._loaded_options = None
   _globals['_SUITESERVICE'].methods_by_name['WatchSuite']._serialized_options = b'\202\323\344\223\002\026\022\024/suites/{uuid}/watch'
-  _globals['_CREATESUITEREQUEST']._serialized_start=147
-  _globals['_CREATESUITEREQUEST']._serialized_end=875
-  _globals['_CREATESUITERESPONSE']._serialized_start=877
-  _globals['_CREATESUITERESPONSE']._serialized_end=943
-  _globals['_GETSUITEREQUEST']._serialized_start=945
-  _globals['_GETSUITEREQUEST']._serialized_end=982
-  _globals['_GETSUITERESPONSE']._serialized_start=984
-  _globals['_GETSUITERESPONSE']._serialized_end=1047
-  _globals['_LISTSUITESREQUEST']._serialized_start=1050
-  _globals['_LISTSUITESREQUEST']._serialized_end=1293
-  _globals['_LISTSUITESRESPONSE']._serialized_start=1295
-  _globals['_LISTSUITESRESPONSE']._serialized_end=1402
-  _globals['_LABELLIST']._serialized_start=1404
-  _globals['_LABELLIST']._serialized_end=1439
-  _globals['_UPDATESUITEREQUEST']._serialized_start=1442
-  _globals['_UPDATESUITEREQUEST']._serialized_end=2209
-  _globals['_UPDATESUITERESPONSE']._serialized_start=2211
-  _globals['_UPDATESUITERESPONSE']._serialized_end=2277
-  _globals['_CANCELSUITEREQUEST']._serialized_start=2279
-  _globals['_CANCELSUITEREQUEST']._serialized_end=2393
-  _globals['_CANCELSUITERESPONSE']._serialized_start=2396
-  _globals['_CANCELSUITERESPONSE']._serialized_end=2528
-  _globals['_CLOSESUITEREQUEST']._serialized_start=2530
-  _globals['_CLOSESUITEREQUEST']._serialized_end=2569
-  _globals['_CLOSESUITERESPONSE']._serialized_start=2571
-  _globals['_CLOSESUITERESPONSE']._serialized_end=2636
-  _globals['_RETRYSUITEREQUEST']._serialized_start=2638
-  _globals['_RETRYSUITEREQUEST']._serialized_end=2677
-  _globals['_RETRYSUITERESPONSE']._serialized_start=2679
-  _globals['_RETRYSUITERESPONSE']._serialized_end=2790
-  _globals['_REFRESHSUITEMANAGERSREQUEST']._serialized_start=2792
-  _globals['_REFRESHSUITEMANAGERSREQUEST']._serialized_end=2841
-  _globals['_REFRESHSUITEMANAGERSRESPONSE']._serialized_start=2843
-  _globals['_REFRESHSUITEMANAGERSRESPONSE']._serialized_end=2930
-  _globals['_ADDSUITEMANAGERSREQUEST']._serialized_start=2932
-  _globals['_ADDSUITEMANAGERSREQUEST']._serialized_end=3014
-  _globals['_ADDSUITEMANAGERSRESPONSE']._serialized_start=3016
-  _globals['_ADDSUITEMANAGERSRESPONSE']._serialized_end=3099
-  _globals['_REMOVESUITEMANAGERSREQUEST']._serialized_start=3101
-  _globals['_REMOVESUITEMANAGERSREQUEST']._serialized_end=3186
-  _globals['_REMOVESUITEMANAGERSRESPONSE']._serialized_start=3188
-  _globals['_REMOVESUITEMANAGERSRESPONSE']._serialized_end=3274
-  _globals['_WATCHSUITEREQUEST']._serialized_start=3276
-  _globals['_WATCHSUITEREQUEST']._serialized_end=3315
-  _globals['_WATCHSUITERESPONSE']._serialized_start=3317
-  _globals['_WATCHSUITERESPONSE']._serialized_end=3382
-  _globals['_SUITESERVICE']._serialized_start=3385
-  _globals['_SUITESERVICE']._serialized_end=4691
+  _globals['_CREATESUITEREQUEST']._serialized_start=173
+  _globals['_CREATESUITEREQUEST']._serialized_end=901
+  _globals['_CREATESUITERESPONSE']._serialized_start=903
+  _globals['_CREATESUITERESPONSE']._serialized_end=969
+  _globals['_GETSUITEREQUEST']._serialized_start=971
+  _globals['_GETSUITEREQUEST']._serialized_end=1008
+  _globals['_GETSUITERESPONSE']._serialized_start=1010
+  _globals['_GETSUITERESPONSE']._serialized_end=1073
+  _globals['_EXPLAINSUITEREQUEST']._serialized_start=1075
+  _globals['_EXPLAINSUITEREQUEST']._serialized_end=1116
+  _globals['_EXPLAINSUITERESPONSE']._serialized_start=1118
+  _globals['_EXPLAINSUITERESPONSE']._serialized_end=1199
+  _globals['_LISTSUITESREQUEST']._serialized_start=1202
+  _globals['_LISTSUITESREQUEST']._serialized_end=1445
+  _globals['_LISTSUITESRESPONSE']._serialized_start=1447
+  _globals['_LISTSUITESRESPONSE']._serialized_end=1554
+  _globals['_LABELLIST']._serialized_start=1556
+  _globals['_LABELLIST']._serialized_end=1591
+  _globals['_UPDATESUITEREQUEST']._serialized_start=1594
+  _globals['_UPDATESUITEREQUEST']._serialized_end=2361
+  _globals['_UPDATESUITERESPONSE']._serialized_start=2363
+  _globals['_UPDATESUITERESPONSE']._serialized_end=2429
+  _globals['_CANCELSUITEREQUEST']._serialized_start=2431
+  _globals['_CANCELSUITEREQUEST']._serialized_end=2545
+  _globals['_CANCELSUITERESPONSE']._serialized_start=2548
+  _globals['_CANCELSUITERESPONSE']._serialized_end=2680
+  _globals['_CLOSESUITEREQUEST']._serialized_start=2682
+  _globals['_CLOSESUITEREQUEST']._serialized_end=2721
+  _globals['_CLOSESUITERESPONSE']._serialized_start=2723
+  _globals['_CLOSESUITERESPONSE']._serialized_end=2788
+  _globals['_RETRYSUITEREQUEST']._serialized_start=2790
+  _globals['_RETRYSUITEREQUEST']._serialized_end=2829
+  _globals['_RETRYSUITERESPONSE']._serialized_start=2831
+  _globals['_RETRYSUITERESPONSE']._serialized_end=2942
+  _globals['_REFRESHSUITEMANAGERSREQUEST']._serialized_start=2944
+  _globals['_REFRESHSUITEMANAGERSREQUEST']._serialized_end=2993
+  _globals['_REFRESHSUITEMANAGERSRESPONSE']._serialized_start=2995
+  _globals['_REFRESHSUITEMANAGERSRESPONSE']._serialized_end=3082
+  _globals['_ADDSUITEMANAGERSREQUEST']._serialized_start=3084
+  _globals['_ADDSUITEMANAGERSREQUEST']._serialized_end=3166
+  _globals['_ADDSUITEMANAGERSRESPONSE']._serialized_start=3168
+  _globals['_ADDSUITEMANAGERSRESPONSE']._serialized_end=3251
+  _globals['_REMOVESUITEMANAGERSREQUEST']._serialized_start=3253
+  _globals['_REMOVESUITEMANAGERSREQUEST']._serialized_end=3338
+  _globals['_REMOVESUITEMANAGERSRESPONSE']._serialized_start=3340
+  _globals['_REMOVESUITEMANAGERSRESPONSE']._serialized_end=3426
+  _globals['_WATCHSUITEREQUEST']._serialized_start=3428
+  _globals['_WATCHSUITEREQUEST']._serialized_end=3467
+  _globals['_WATCHSUITERESPONSE']._serialized_start=3469
+  _globals['_WATCHSUITERESPONSE']._serialized_end=3534
+  _globals['_SUITESERVICE']._serialized_start=3537
+  _globals['_SUITESERVICE']._serialized_end=4971
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from google.api import annotations_pb2 as _annotations_pb2
+from mitosis.v1 import explain_pb2 as _explain_pb2
 from mitosis.v1 import hook_pb2 as _hook_pb2
 from mitosis.v1 import suite_pb2 as _suite_pb2
 from mitosis.v1 import task_pb2 as _task_pb2
@@ -59,6 +60,18 @@ class GetSuiteResponse(_message.Message):
     SUITE_FIELD_NUMBER: _ClassVar[int]
     suite: _suite_pb2.TaskSuite
     def __init__(self, suite: _Optional[_Union[_suite_pb2.TaskSuite, _Mapping]] = ...) -> None: ...
+
+class ExplainSuiteRequest(_message.Message):
+    __slots__ = ("uuid",)
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    uuid: str
+    def __init__(self, uuid: _Optional[str] = ...) -> None: ...
+
+class ExplainSuiteResponse(_message.Message):
+    __slots__ = ("explanation",)
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    explanation: _explain_pb2.Explanation
+    def __init__(self, explanation: _Optional[_Union[_explain_pb2.Explanation, _Mapping]] = ...) -> None: ...
 
 class ListSuitesRequest(_message.Message):
     __slots__ = ("group_name", "state", "labels", "tags", "name", "page_size", "page_token")

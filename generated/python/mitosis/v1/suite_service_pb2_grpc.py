@@ -49,6 +49,11 @@ class SuiteServiceStub:
                 request_serializer=mitosis_dot_v1_dot_suite__service__pb2.GetSuiteRequest.SerializeToString,
                 response_deserializer=mitosis_dot_v1_dot_suite__service__pb2.GetSuiteResponse.FromString,
                 _registered_method=True)
+        self.ExplainSuite = channel.unary_unary(
+                '/mitosis.v1.SuiteService/ExplainSuite',
+                request_serializer=mitosis_dot_v1_dot_suite__service__pb2.ExplainSuiteRequest.SerializeToString,
+                response_deserializer=mitosis_dot_v1_dot_suite__service__pb2.ExplainSuiteResponse.FromString,
+                _registered_method=True)
         self.ListSuites = channel.unary_unary(
                 '/mitosis.v1.SuiteService/ListSuites',
                 request_serializer=mitosis_dot_v1_dot_suite__service__pb2.ListSuitesRequest.SerializeToString,
@@ -118,6 +123,14 @@ class SuiteServiceServicer:
     def GetSuite(self, request, context):
         """Returns one suite with its latest hook runs and eligible managers.
         Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainSuite(self, request, context):
+        """Says why a suite does not run, or who runs it and how it ended.
+        What the caller may not see is counted, not named. Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -218,6 +231,11 @@ def add_SuiteServiceServicer_to_server(servicer, server):
                     servicer.GetSuite,
                     request_deserializer=mitosis_dot_v1_dot_suite__service__pb2.GetSuiteRequest.FromString,
                     response_serializer=mitosis_dot_v1_dot_suite__service__pb2.GetSuiteResponse.SerializeToString,
+            ),
+            'ExplainSuite': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainSuite,
+                    request_deserializer=mitosis_dot_v1_dot_suite__service__pb2.ExplainSuiteRequest.FromString,
+                    response_serializer=mitosis_dot_v1_dot_suite__service__pb2.ExplainSuiteResponse.SerializeToString,
             ),
             'ListSuites': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSuites,
@@ -324,6 +342,33 @@ class SuiteService:
             '/mitosis.v1.SuiteService/GetSuite',
             mitosis_dot_v1_dot_suite__service__pb2.GetSuiteRequest.SerializeToString,
             mitosis_dot_v1_dot_suite__service__pb2.GetSuiteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainSuite(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mitosis.v1.SuiteService/ExplainSuite',
+            mitosis_dot_v1_dot_suite__service__pb2.ExplainSuiteRequest.SerializeToString,
+            mitosis_dot_v1_dot_suite__service__pb2.ExplainSuiteResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,10 @@ class SuiteServiceStub:
     """Returns one suite with its latest hook runs and eligible managers.
     Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
     """
+    ExplainSuite: _grpc.UnaryUnaryMultiCallable[_suite_service_pb2.ExplainSuiteRequest, _suite_service_pb2.ExplainSuiteResponse]
+    """Says why a suite does not run, or who runs it and how it ended.
+    What the caller may not see is counted, not named. Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
+    """
     ListSuites: _grpc.UnaryUnaryMultiCallable[_suite_service_pb2.ListSuitesRequest, _suite_service_pb2.ListSuitesResponse]
     """Lists the suites that the caller may see and that match all filters, newest first.
     Errors: INVALID_FIELD (also a page token of another list or another filter).
@@ -117,6 +121,10 @@ class SuiteServiceAsyncStub(SuiteServiceStub):
     GetSuite: _aio.UnaryUnaryMultiCallable[_suite_service_pb2.GetSuiteRequest, _suite_service_pb2.GetSuiteResponse]  # type: ignore[assignment]
     """Returns one suite with its latest hook runs and eligible managers.
     Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
+    """
+    ExplainSuite: _aio.UnaryUnaryMultiCallable[_suite_service_pb2.ExplainSuiteRequest, _suite_service_pb2.ExplainSuiteResponse]  # type: ignore[assignment]
+    """Says why a suite does not run, or who runs it and how it ended.
+    What the caller may not see is counted, not named. Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
     """
     ListSuites: _aio.UnaryUnaryMultiCallable[_suite_service_pb2.ListSuitesRequest, _suite_service_pb2.ListSuitesResponse]  # type: ignore[assignment]
     """Lists the suites that the caller may see and that match all filters, newest first.
@@ -195,6 +203,16 @@ class SuiteServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_suite_service_pb2.GetSuiteResponse, _abc.Awaitable[_suite_service_pb2.GetSuiteResponse]]:
         """Returns one suite with its latest hook runs and eligible managers.
         Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainSuite(
+        self,
+        request: _suite_service_pb2.ExplainSuiteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_suite_service_pb2.ExplainSuiteResponse, _abc.Awaitable[_suite_service_pb2.ExplainSuiteResponse]]:
+        """Says why a suite does not run, or who runs it and how it ended.
+        What the caller may not see is counted, not named. Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -52,6 +52,11 @@ class TaskServiceStub:
                 request_serializer=mitosis_dot_v1_dot_task__service__pb2.GetTaskRequest.SerializeToString,
                 response_deserializer=mitosis_dot_v1_dot_task__service__pb2.GetTaskResponse.FromString,
                 _registered_method=True)
+        self.ExplainTask = channel.unary_unary(
+                '/mitosis.v1.TaskService/ExplainTask',
+                request_serializer=mitosis_dot_v1_dot_task__service__pb2.ExplainTaskRequest.SerializeToString,
+                response_deserializer=mitosis_dot_v1_dot_task__service__pb2.ExplainTaskResponse.FromString,
+                _registered_method=True)
         self.ListTasks = channel.unary_unary(
                 '/mitosis.v1.TaskService/ListTasks',
                 request_serializer=mitosis_dot_v1_dot_task__service__pb2.ListTasksRequest.SerializeToString,
@@ -99,6 +104,14 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainTask(self, request, context):
+        """Says why a task does not run, or where it runs, how it ended and what is before it.
+        What the caller may not see is counted, not named. Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTasks(self, request, context):
         """Lists tasks that the caller may see and that match all filters, newest first.
         Errors: INVALID_FIELD (also a page token of another list or another filter).
@@ -132,6 +145,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.GetTask,
                     request_deserializer=mitosis_dot_v1_dot_task__service__pb2.GetTaskRequest.FromString,
                     response_serializer=mitosis_dot_v1_dot_task__service__pb2.GetTaskResponse.SerializeToString,
+            ),
+            'ExplainTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainTask,
+                    request_deserializer=mitosis_dot_v1_dot_task__service__pb2.ExplainTaskRequest.FromString,
+                    response_serializer=mitosis_dot_v1_dot_task__service__pb2.ExplainTaskResponse.SerializeToString,
             ),
             'ListTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTasks,
@@ -228,6 +246,33 @@ class TaskService:
             '/mitosis.v1.TaskService/GetTask',
             mitosis_dot_v1_dot_task__service__pb2.GetTaskRequest.SerializeToString,
             mitosis_dot_v1_dot_task__service__pb2.GetTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mitosis.v1.TaskService/ExplainTask',
+            mitosis_dot_v1_dot_task__service__pb2.ExplainTaskRequest.SerializeToString,
+            mitosis_dot_v1_dot_task__service__pb2.ExplainTaskResponse.FromString,
             options,
             channel_credentials,
             insecure,

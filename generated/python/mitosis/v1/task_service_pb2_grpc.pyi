@@ -53,6 +53,10 @@ class TaskServiceStub:
     """Returns one task with its result and all its failures.
     Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
     """
+    ExplainTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTaskRequest, _task_service_pb2.ExplainTaskResponse]
+    """Says why a task does not run, or where it runs, how it ended and what is before it.
+    What the caller may not see is counted, not named. Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
+    """
     ListTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ListTasksRequest, _task_service_pb2.ListTasksResponse]
     """Lists tasks that the caller may see and that match all filters, newest first.
     Errors: INVALID_FIELD (also a page token of another list or another filter).
@@ -86,6 +90,10 @@ class TaskServiceAsyncStub(TaskServiceStub):
     GetTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskRequest, _task_service_pb2.GetTaskResponse]  # type: ignore[assignment]
     """Returns one task with its result and all its failures.
     Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
+    """
+    ExplainTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTaskRequest, _task_service_pb2.ExplainTaskResponse]  # type: ignore[assignment]
+    """Says why a task does not run, or where it runs, how it ended and what is before it.
+    What the caller may not see is counted, not named. Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
     """
     ListTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ListTasksRequest, _task_service_pb2.ListTasksResponse]  # type: ignore[assignment]
     """Lists tasks that the caller may see and that match all filters, newest first.
@@ -135,6 +143,16 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_task_service_pb2.GetTaskResponse, _abc.Awaitable[_task_service_pb2.GetTaskResponse]]:
         """Returns one task with its result and all its failures.
         Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainTask(
+        self,
+        request: _task_service_pb2.ExplainTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.ExplainTaskResponse, _abc.Awaitable[_task_service_pb2.ExplainTaskResponse]]:
+        """Says why a task does not run, or where it runs, how it ended and what is before it.
+        What the caller may not see is counted, not named. Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
