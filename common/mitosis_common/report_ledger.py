@@ -26,6 +26,8 @@ Key = tuple[str, int]
 class _Batch:
     message: stream.TaskReports
     size: int
+    # How many reports were taken over before its first one.
+    first: int
 
 
 @dataclass(slots=True)
@@ -39,6 +41,9 @@ class ReportLedger:
     _sequence: int = 0
     _count: int = 0
     _bytes: int = 0
+    _taken: int = 0
+    # How many were taken over before the first one that waits, or fewer.
+    _waiting_from: int = 0
 
     def __len__(self) -> int:
         return self._count
@@ -63,12 +68,26 @@ class ReportLedger:
         """Tells whether waiting for more reports would not make the next batch larger."""
         return len(self._waiting) >= MAX_BATCH_REPORTS
 
+    @property
+    def settled(self) -> int:
+        """Counts the reports taken over, oldest first, up to the first one that is still kept."""
+        if self._sent:
+            return self._sent[0].first
+        return self._waiting_from if self._waiting else self._taken
+
     def add(self, report: stream.TaskReport) -> None:
         """Takes a report over."""
         size = report.ByteSize()
+        if not self._waiting:
+            self._waiting_from = self._taken
         self._waiting.append((report, size))
+        self._taken += 1
         self._count += 1
         self._bytes += size
+
+    def skip(self, count: int) -> None:
+        """Counts reports as taken over and forgotten."""
+        self._taken += count
 
     def seal(self) -> stream.TaskReports | None:
         """Numbers the next batch and returns it for sending; None when nothing waits."""
@@ -82,7 +101,8 @@ class ReportLedger:
             size += report_size
         self._sequence += 1
         message = stream.TaskReports(sequence=self._sequence, reports=reports)
-        self._sent.append(_Batch(message, size))
+        self._sent.append(_Batch(message, size, self._waiting_from))
+        self._waiting_from += len(reports)
         return message
 
     def acknowledge(self, sequence: int) -> None:
@@ -110,7 +130,7 @@ class ReportLedger:
             kept = [report for report in batch.message.reports if _key(report) not in gone]
             if kept:
                 message = stream.TaskReports(sequence=batch.message.sequence, reports=kept)
-                rebuilt.append(_Batch(message, sum(report.ByteSize() for report in kept)))
+                rebuilt.append(_Batch(message, sum(report.ByteSize() for report in kept), batch.first))
         self._sent = rebuilt
         self._count = len(self._waiting) + sum(len(batch.message.reports) for batch in rebuilt)
         self._bytes = sum(size for _, size in self._waiting) + sum(batch.size for batch in rebuilt)

@@ -130,7 +130,7 @@ class StreamClient(ABC, Generic[Request, Response, Attached]):
             if self._backoff.failures == 1:
                 delay *= FIRST_RETRY_SECONDS
             _log.warning(
-                "not connected", problem=problem, retry_in=round(delay, 2), lasted=time.monotonic() - connected_at
+                "not_connected", problem=problem, retry_in=round(delay, 2), lasted=time.monotonic() - connected_at
             )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), delay)
@@ -200,11 +200,11 @@ class StreamClient(ABC, Generic[Request, Response, Attached]):
             try:
                 text, expires_at = await self._new_token(channel)
             except grpc.aio.AioRpcError as error:
-                _log.warning("token was not refreshed", problem=_words(error), retry_in=REFRESH_RETRY_SECONDS)
+                _log.warning("token_not_refreshed", problem=_words(error), retry_in=REFRESH_RETRY_SECONDS)
                 await asyncio.sleep(REFRESH_RETRY_SECONDS)
                 continue
             self._token.replace(text)
-            _log.info("token refreshed", token_expires_at=expires_at)
+            _log.info("token_refreshed", token_expires_at=expires_at)
 
     def _judge(self, error: grpc.aio.AioRpcError) -> None:
         """Raises `RejectedError` when trying again would not help."""

@@ -43,7 +43,7 @@ class Token:
         if not text or any(char.isspace() for char in text):
             raise TokenError(f"token file {self._path}: accepts one token on one line")
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            _log.warning("token file is readable by others", path=str(self._path), advice="chmod 600")
+            _log.warning("token_file_readable_by_others", path=str(self._path), advice="chmod 600")
         self._text = text
 
     def replace(self, text: str) -> None:
@@ -64,7 +64,7 @@ class Token:
                 Path(temporary).unlink(missing_ok=True)
                 raise
         except OSError as error:
-            _log.error("new token could not be stored", path=str(self._path), error=error.strerror)
+            _log.error("token_not_stored", path=str(self._path), error=error.strerror)
 
 
 def seconds_to_refresh(expires_at: float, now: float) -> float:

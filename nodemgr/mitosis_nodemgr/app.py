@@ -12,6 +12,7 @@ import structlog
 
 from mitosis_common import log
 from mitosis_common.reaping import become_subreaper
+from mitosis_common.report_journal import ReportJournal
 from mitosis_common.token_file import Token
 from mitosis_nodemgr import events as ev
 from mitosis_nodemgr.config import ManagerConfig
@@ -19,7 +20,7 @@ from mitosis_nodemgr.driver import Driver
 from mitosis_nodemgr.environment import Environment
 from mitosis_nodemgr.intents import IntentStore
 from mitosis_nodemgr.lock import hold
-from mitosis_nodemgr.recovery import recover
+from mitosis_nodemgr.recovery import take_over
 
 _log = structlog.get_logger(__name__)
 
@@ -45,26 +46,20 @@ async def run(config: ManagerConfig, *, allow_several: bool) -> int:
         environment = Environment(config)
         intents = IntentStore(config.manager.data_dir)
         if config.groups:
-            _log.info("groups are decided by the registration", configured=[group.name for group in config.groups])
+            _log.info("configured_groups_ignored", configured=[group.name for group in config.groups])
 
+        journal = ReportJournal(config.manager.data_dir)
+        stack.callback(journal.close)
         signals = stack.enter_context(_Signals())
-        recovery = asyncio.ensure_future(recover(environment, intents))
-        signals.handler = recovery.cancel
-        try:
-            await recovery
-        except asyncio.CancelledError:
-            if signals.count:
-                return 0
-            raise
-        driver = Driver(environment, token, intents)
+        driver = Driver(environment, token, intents, journal, take_over(environment, intents, journal))
 
         def end() -> None:
             driver.post(ev.LeaveRequested(graceful=True) if signals.count == 1 else ev.StopRequested())
 
         signals.handler = end
-        _log.info("manager started", session=environment.session_uuid, max_workers=config.manager.max_workers)
+        _log.info("manager_started", session_uuid=environment.session_uuid, max_workers=config.manager.max_workers)
         exit_code = await driver.run()
-        _log.info("manager ended", exit_code=exit_code)
+        _log.info("manager_ended", exit_code=exit_code)
         return exit_code
 
 

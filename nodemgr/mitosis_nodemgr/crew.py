@@ -210,12 +210,14 @@ class Crew:
             failure.task.task_uuid, failure.task.attempt = blamed.key
         if isinstance(decision, GiveUp):
             self._given_up.add(worker)
-            _log.error("worker given up", worker=worker, reason=reason, why=decision.why, output=output_tail[-2000:])
+            _log.error(
+                "worker_given_up", worker_index=worker, reason=reason, why=decision.why, output=output_tail[-2000:]
+            )
         else:
             failure.respawn_delay_seconds = decision.delay_seconds
             self.restarts += 1
             self._respawns[worker] = self._loop.call_later(decision.delay_seconds, self._spawn, worker)
-            _log.warning("worker died", worker=worker, reason=reason, respawn_in=decision.delay_seconds)
+            _log.warning("worker_died", worker_index=worker, reason=reason, respawn_in=decision.delay_seconds)
         self._listener.worker_failed(failure)
         if self.size == 0:
             self._listener.workers_failed(f"no worker is left: the last one {reason}", output_tail)
@@ -267,7 +269,9 @@ class Crew:
             for _, task, fate in found.kills:
                 task.fate = fate
         for worker, task, fate in found.kills:
-            _log.warning("worker killed for a task that does not end", worker=worker, task=task.uuid, fate=fate.name)
+            _log.warning(
+                "worker_killed", worker_index=worker, task_uuid=task.uuid, attempt=task.attempt, fate=fate.name
+            )
             self._pool.kill(worker)
         if found.starts:
             self._listener.tasks_started(found.starts)

@@ -14,6 +14,7 @@ import structlog
 
 from mitosis.v1 import manager_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
+from mitosis_common.report_journal import ReportJournal
 from mitosis_common.token_file import Token
 from mitosis_nodemgr import events as ev
 from mitosis_nodemgr import instructions as do
@@ -27,8 +28,9 @@ from mitosis_nodemgr.machine import handle
 from mitosis_nodemgr.obligations import Obligations
 from mitosis_nodemgr.owned import Owned
 from mitosis_nodemgr.pump import ReportPump
+from mitosis_nodemgr.recovery import Inheritance
 from mitosis_nodemgr.session import Session
-from mitosis_nodemgr.states import ManagerState
+from mitosis_nodemgr.states import Stage
 from mitosis_nodemgr.suite_run import SuiteRun
 from mitosis_nodemgr.task_book import Counters, timestamp
 
@@ -47,18 +49,28 @@ _log = structlog.get_logger(__name__)
 
 
 class Driver:
-    """One manager from its first connection to its goodbye. Everything here runs on the event loop."""
+    """One manager from its first connection to its goodbye. Everything here runs on the event loop.
 
-    def __init__(self, environment: Environment, token: Token, intents: IntentStore) -> None:
+    It begins with what its predecessor left: the owed cleanup runs and the results are delivered while it connects.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        token: Token,
+        intents: IntentStore,
+        journal: ReportJournal,
+        inheritance: Inheritance,
+    ) -> None:
         self._env = environment
         self._config = environment.config.manager
-        self._owed = Obligations(environment, intents)
+        self._owed = Obligations(environment, intents, inheritance.intent)
         self._loop = asyncio.get_running_loop()
-        self._state = ManagerState()
+        self._state = inheritance.state()
         self._events: deque[ev.Event] = deque()
         self._handling = False
         self._session = Session(environment.config.coordinator, token, self)
-        self._pump = ReportPump(self._session.send)
+        self._pump = ReportPump(self._session.send, journal, inheritance.reports)
         self._counters = Counters()
         self._restarts_before = 0
         self._owned = Owned(self.fail)
@@ -72,6 +84,8 @@ class Driver:
 
     async def run(self) -> int:
         """Lives until it is told to leave, and returns the exit code. Raises what ended a background task."""
+        if self._state.stage is Stage.CLEANING:
+            self._perform(do.RunCleanup())
         session = self._owned.start(self._session.run(), "session")
         heartbeat = self._owned.start(self._beat(), "heartbeat")
         try:
@@ -99,7 +113,12 @@ class Driver:
                 self._state, todo = handle(before, event)
                 if self._state.stage is not before.stage:
                     self._beat_soon.set()
-                    _log.info("state", entered=self._state.stage, left=before.stage, assignment=self._assignment_id)
+                    _log.info(
+                        "state_changed",
+                        entered=self._state.stage,
+                        left=before.stage,
+                        assignment_id=self._state.assignment_id or before.assignment_id or None,
+                    )
                 for instruction in todo:
                     self._perform(instruction)
         finally:
@@ -134,13 +153,22 @@ class Driver:
         if message.heartbeat_interval.ToTimedelta():
             self._heartbeat_seconds = message.heartbeat_interval.ToTimedelta().total_seconds()
         verdict = _VERDICTS.get(message.verdict, ev.Verdict.IDLE)
-        _log.info("attached", manager=message.manager_name, epoch=message.session_epoch, verdict=verdict.name)
+        _log.info(
+            "attached",
+            manager_uuid=message.manager_uuid,
+            manager_name=message.manager_name,
+            epoch=message.session_epoch,
+            verdict=verdict.name,
+            assignment_id=self._state.assignment_id or None,
+        )
         revoked = [(task.task_uuid, task.attempt) for task in message.revoked_tasks]
         if self._run is not None:
             self._run.attached()
             if revoked:
                 self._run.drop(revoked)
-        if self._state.assignment_id and verdict is not ev.Verdict.RESUME:
+        if verdict is not ev.Verdict.RESUME and len(self._pump):
+            # The coordinator has taken their tasks back, and would ignore each.
+            _log.warning("results_too_late", assignment_id=self._state.assignment_id, count=len(self._pump))
             self._pump.clear()
         self._pump.attached(revoked)
         self.post(ev.Attached(verdict))
@@ -191,7 +219,7 @@ class Driver:
                 self.post(ev.LeaveRequested(message.shutdown.graceful))
             case other:
                 # A newer coordinator may say what this version does not know.
-                _log.warning("message not understood", message=other)
+                _log.warning("message_not_understood", message=other)
 
     def _hand_back(self, batch: stream.TaskBatch) -> None:
         """Returns tasks that came when their assignment had no workers any more, or none yet."""
@@ -208,7 +236,7 @@ class Driver:
         try:
             run.configure(update)
         except BindingRefusedError as error:
-            _log.warning("worker count not changed", problem=str(error))
+            _log.warning("worker_count_not_changed", assignment_id=update.assignment_id, problem=str(error))
 
     # --- instructions -----------------------------------------------------------------------------------------
 
@@ -285,7 +313,7 @@ class Driver:
             self._run.start()
         # iceoryx2 has an error class for each step and none above them all. Whatever it is, the suite cannot run here.
         except Exception as error:
-            _log.exception("workers could not be started")
+            _log.exception("workers_not_started", assignment_id=suite.assignment_id)
             self.workers_failed(f"workers could not be started: {str(error) or type(error).__name__}", "")
 
     def _with_run(self, act: Callable[[SuiteRun], None]) -> None:
@@ -297,7 +325,8 @@ class Driver:
     def _leave(self, exit_code: int, reason: str) -> None:
         self._session.leave(reason)
         if len(self._pump):
-            _log.warning("reports were not acknowledged; their tasks will be run again", count=len(self._pump))
+            # The next process delivers them, if the coordinator has not taken their tasks back by then.
+            _log.warning("results_not_acknowledged", assignment_id=self._state.assignment_id, count=len(self._pump))
         if not self._over.done():
             self._over.set_result(exit_code)
 
@@ -321,10 +350,6 @@ class Driver:
         self._loop.call_soon_threadsafe(self.fail, failure)
 
     # --- small things -----------------------------------------------------------------------------------------
-
-    @property
-    def _assignment_id(self) -> int:
-        return self._state.assignment_id
 
     def _run_of(self, assignment_id: int) -> SuiteRun | None:
         return self._run if self._state.assignment_id == assignment_id and not self._state.abandoned else None
@@ -351,6 +376,7 @@ class Driver:
                     # Workers start and end shortly after the stage has changed.
                     await asyncio.sleep(BEAT_AFTER_CHANGE_SECONDS)
             self._beat_soon.clear()
+            self._pump.mend()
             beat = stream.Heartbeat(state=self._state.told_as, metrics=self.metrics(), sent_at=timestamp(time.time()))
             self._session.send(stream.ConnectRequest(heartbeat=beat))
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mitosis.ipc.v1 import worker_ipc_pb2 as ipc
+from mitosis.v1 import manager_stream_pb2 as stream
+from mitosis_common.report_ledger import Key
 from mitosis_nodemgr.deaths import Death
 from mitosis_nodemgr.task_book import Task, TaskBook
 
@@ -18,13 +20,19 @@ class Feed:
 
     `exchange` and `unpark` are called on the IPC thread, everything else on the event loop. `on_activity` is called on
     the loop, once for all that happened since its last call: at thousands of tasks a second a hop for each would cost
-    more than the tasks.
+    more than the tasks. `keep` is called on any thread, with reports that a worker forgets once it is answered.
     """
 
     def __init__(
-        self, book: TaskBook, on_activity: Callable[[], None], clock: Callable[[], float] = time.monotonic
+        self,
+        book: TaskBook,
+        keep: Callable[[Sequence[stream.TaskReport]], None],
+        on_activity: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._book = book
+        self._keep = keep
+        self._kept: list[stream.TaskReport] = []
         self._on_activity = on_activity
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -38,7 +46,21 @@ class Feed:
     def book(self) -> Iterator[TaskBook]:
         """Gives access to the book. Nothing may block or await inside."""
         with self._lock:
-            yield self._book
+            try:
+                yield self._book
+            finally:
+                self._keep_reports()
+
+    def take_reports(self) -> list[stream.TaskReport]:
+        """Empties the outbox of reports, in the order in which they were kept."""
+        with self._lock:
+            taken, self._kept = self._kept, []
+            return taken
+
+    def unsettled(self) -> list[Key]:
+        """Returns every attempt held, and those whose reports are still in the outbox."""
+        with self._lock:
+            return [*self._book.keys(), *((report.task_uuid, report.attempt) for report in self._kept)]
 
     def exchange(self, request: ipc.WorkerRequest) -> ipc.WorkerResponse | None:
         """Takes a worker's reports and answers with tasks; None when there is nothing to answer yet."""
@@ -47,6 +69,8 @@ class Feed:
                 return ipc.WorkerResponse(leave=True)
             for report in request.reports:
                 self._book.end(request.worker_index, report)
+            # Before the answer: it is what makes the worker forget them.
+            self._keep_reports()
             if not request.fetch:
                 response: ipc.WorkerResponse | None = ipc.WorkerResponse()
             else:
@@ -80,6 +104,7 @@ class Feed:
             self._pids.pop(worker, None)
             self._leaving.discard(worker)
             blamed = self._book.worker_ended(worker, death, running, time.time())
+            self._keep_reports()
             self._hop()
             return blamed
 
@@ -94,6 +119,12 @@ class Feed:
             changed = self._paused != paused
             self._paused = paused
             return changed
+
+    def _keep_reports(self) -> None:
+        reports = self._book.take_reports()
+        if reports:
+            self._keep(reports)
+            self._kept += reports
 
     def _answer(self, worker: int) -> ipc.WorkerResponse | None:
         if worker in self._leaving or self._book.is_winding:

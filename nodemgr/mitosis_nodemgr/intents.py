@@ -104,7 +104,7 @@ class IntentStore:
         except ValueError as error:
             aside = self._path.with_suffix(".unreadable")
             self._path.replace(aside)
-            _log.error("record of what is owed cannot be read", path=str(aside), error=str(error))
+            _log.error("intent_unreadable", path=str(aside), error=str(error))
             return None
 
     def erase(self) -> None:

@@ -20,10 +20,10 @@ _log = structlog.get_logger(__name__)
 class Obligations:
     """Keeps the record of intent true, from before a suite is touched until it is cleaned up."""
 
-    def __init__(self, environment: Environment, intents: IntentStore) -> None:
+    def __init__(self, environment: Environment, intents: IntentStore, inherited: Intent | None = None) -> None:
         self._env = environment
         self._intents = intents
-        self._intent: Intent | None = None
+        self._intent = inherited
         self._hook: Hook | None = None
 
     async def record(self, suite: stream.SuiteAssigned, manager_uuid: str) -> stream.HookReport | None:
@@ -39,7 +39,12 @@ class Obligations:
             self._env.bind(suite, suite.worker_count)
             await asyncio.to_thread(self._intents.write, intent)
         except (BindingRefusedError, OSError) as error:
-            _log.error("suite refused", suite=suite.suite_uuid, problem=str(error))
+            _log.error(
+                "suite_refused",
+                assignment_id=suite.assignment_id,
+                suite_uuid=suite.suite_uuid,
+                problem=str(error),
+            )
             return failed_preparation(suite.assignment_id, str(error))
         self._intent = intent
         return None
@@ -57,7 +62,7 @@ class Obligations:
         # Services that the preparation started were for the suite, and the cleanup may have needed them: now they go.
         killed = reap_everything()
         if killed:
-            _log.info("processes left by the suite were killed", count=killed)
+            _log.info("leftovers_killed", count=killed)
         self.erase()
         return report
 
@@ -85,7 +90,9 @@ class Obligations:
         finally:
             self._hook = None
         _log.info(
-            "hook ended",
+            "hook_ended",
+            assignment_id=intent.suite.assignment_id,
+            suite_uuid=intent.suite.suite_uuid,
             hook=hook_pb2.HookType.Name(hook_type),
             result=hook_pb2.HookResult.Name(report.result),
             error=report.error,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 
 from mitosis.v1 import manager_stream_pb2 as stream
+from mitosis_common.report_journal import ReportJournal
 from mitosis_common.report_ledger import Key, ReportLedger
 
 # How long a report may wait for others while an earlier batch is not acknowledged.
@@ -13,15 +14,24 @@ GATHER_SECONDS = 0.005
 
 
 class ReportPump:
-    """The ledger with a stream and a timer.
+    """The ledger with a stream and a timer, and with a journal that survives the process.
 
     A report goes out at once when nothing is on its way; otherwise it waits for the acknowledgement or for 5 ms,
-    whichever is first. So a single result is not delayed, and thousands a second travel together.
+    whichever is first. So a single result is not delayed, and thousands a second travel together. `inherited` are the
+    reports that the journal was found with.
     """
 
-    def __init__(self, send: Callable[[stream.ConnectRequest], bool]) -> None:
+    def __init__(
+        self,
+        send: Callable[[stream.ConnectRequest], bool],
+        journal: ReportJournal,
+        inherited: Sequence[stream.TaskReport] = (),
+    ) -> None:
         self._send = send
+        self._journal = journal
         self._ledger = ReportLedger()
+        for report in inherited:
+            self._ledger.add(report)
         self._connected = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -37,6 +47,22 @@ class ReportPump:
         """Returns task and attempt of every report that is not acknowledged."""
         return self._ledger.attempts()
 
+    def keep(self, reports: Sequence[stream.TaskReport]) -> None:
+        """Puts reports where they outlive the process. Each is given to `add` or counted by `skip` later, in order.
+
+        May be called on any thread.
+        """
+        self._journal.append(reports)
+
+    def skip(self, count: int) -> None:
+        """Forgets reports that were kept: nobody waits for them."""
+        self._ledger.skip(count)
+        self._journal.release(self._ledger.settled)
+
+    def mend(self) -> None:
+        """Tries again to keep what could not be kept."""
+        self._journal.mend()
+
     def add(self, reports: Sequence[stream.TaskReport]) -> None:
         """Takes reports over, and sends them when it is time."""
         for report in reports:
@@ -49,6 +75,7 @@ class ReportPump:
     def acknowledged(self, sequence: int) -> None:
         """Forgets what the coordinator has committed."""
         self._ledger.acknowledge(sequence)
+        self._journal.release(self._ledger.settled)
         if self._ledger.is_idle:
             self._flush()
 
@@ -57,6 +84,7 @@ class ReportPump:
         self._connected = True
         if revoked:
             self._ledger.drop(revoked)
+            self._journal.release(self._ledger.settled)
         for batch in self._ledger.unacknowledged():
             self._send(stream.ConnectRequest(task_reports=batch))
         self._flush()
@@ -69,6 +97,7 @@ class ReportPump:
     def clear(self) -> None:
         """Forgets every report: their assignment is over."""
         self._ledger.clear()
+        self._journal.release(self._ledger.settled)
         self._cancel_timer()
 
     def _flush(self) -> None:

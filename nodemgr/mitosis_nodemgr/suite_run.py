@@ -73,7 +73,7 @@ class SuiteRun:
         self._credit = Credit()
         self._silent = False
         self._returns: list[Key] = []
-        self._feed = Feed(TaskBook(self._id, counters), self._settle_accounts)
+        self._feed = Feed(TaskBook(self._id, counters), pump.keep, self._settle_accounts)
         self._server = IpcServer(domain, self._feed, max_workers, owner.ipc_failed)
         self._crew = Crew(
             feed=self._feed,
@@ -109,8 +109,7 @@ class SuiteRun:
         A task may end on the workers' thread at any moment: between the book and the pump it must not be missed, or
         the coordinator would take it back and have it run again.
         """
-        with self._feed.book() as book:
-            return book.unsettled()
+        return self._feed.unsettled()
 
     def start(self) -> None:
         """Opens shared memory and starts the workers. Raises `OSError`, `RuntimeError` or `BindingRefusedError`."""
@@ -240,9 +239,12 @@ class SuiteRun:
     def _settle_accounts(self) -> None:
         """Sends what has ended, and asks for more."""
         with self._feed.book() as book:
-            reports, returns = book.take_reports(), book.take_returns()
+            returns = book.take_returns()
             some_run = len(book) > book.waiting
-        if not self._silent:
+        reports = self._feed.take_reports()
+        if self._silent:
+            self._pump.skip(len(reports))
+        else:
             self._pump.add(reports)
             self._returns += returns
             self._hand_back()

@@ -99,10 +99,6 @@ class TaskBook:
         """Returns every attempt held."""
         return list(self._all)
 
-    def unsettled(self) -> list[Key]:
-        """Returns every attempt held, and those whose reports are still in the outbox."""
-        return [*self._all, *((report.task_uuid, report.attempt) for report in self.reports)]
-
     def take_reports(self) -> list[stream.TaskReport]:
         """Empties the outbox of reports."""
         taken, self.reports = self.reports, []

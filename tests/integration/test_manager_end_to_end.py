@@ -12,13 +12,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+import grpc
 import pytest
 
-from mitosis.v1 import hook_pb2, suite_pb2, task_pb2
+from mitosis.v1 import hook_pb2, manager_pb2, suite_pb2, task_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis_nodemgr.ipc import cleanup_leftovers
 from tests.unit.nodemgr.fake_coordinator import FakeCoordinator, fake_coordinator
 
+CLEANING = manager_pb2.NODE_MANAGER_STATE_CLEANING
 HANDLERS = """
 import ctypes, signal, time
 
@@ -234,8 +236,8 @@ async def test_a_second_signal_ends_at_once_and_the_next_start_pays_what_is_owed
     assert not (tmp_path / "cleaned").exists()
 
     again = await start()
-    await coordinator.until(lambda: len(coordinator.attaches) == 2)
-    assert coordinator.attaches[1].assignment_id == 0
+    await coordinator.until(lambda: coordinator.messages("suite_finished"))
+    assert coordinator.attaches[1].assignment_id == 1
     assert (tmp_path / "cleaned").exists()
     again.signal(signal.SIGTERM)
     assert await again.ended() == 0
@@ -263,12 +265,59 @@ async def test_a_killed_manager_is_cleaned_up_after_by_the_next_one(
     await manager.ended()
 
     again = await start()
-    await coordinator.until(lambda: len(coordinator.attaches) == 2)
+    await coordinator.until(lambda: coordinator.messages("suite_finished"))
     assert (tmp_path / "cleaned").exists()
+    attach = coordinator.attaches[1]
+    assert (attach.assignment_id, attach.state, len(attach.held_tasks)) == (1, CLEANING, 0)
+    (report,) = [told for told in coordinator.messages("hook_report") if told.hook_type == hook_pb2.HOOK_TYPE_CLEANUP]
+    assert (report.assignment_id, report.result) == (1, hook_pb2.HOOK_RESULT_SUCCESS)
+    assert coordinator.messages("suite_finished")[0].reason == stream.FINISH_REASON_RESTARTED
     for pid in (daemon, int((tmp_path / "task").read_text())):
         assert not runs(pid)
     again.signal(signal.SIGTERM)
     assert await again.ended() == 0
+    again.assert_nothing_is_left()
+
+
+async def test_results_that_were_not_acknowledged_survive_the_manager(
+    coordinator: FakeCoordinator, start: Start, tmp_path: Path
+) -> None:
+    manager = await start()
+    await executing(coordinator, tmp_path)
+    names = ids(20)
+    coordinator.acknowledge = False
+    coordinator.submit([(name, handler("nothing")) for name in names])
+    await coordinator.until(lambda: len(coordinator.reports) == 20)
+    # Work goes on while the coordinator is away, and nobody but the journal hears of it.
+    coordinator.submit([(unheard, handler("nap", "0.3")) for unheard in ids(2)])
+    await coordinator.until(lambda: not coordinator.tasks)
+    coordinator.refusal = (grpc.StatusCode.UNAVAILABLE, "", "away")
+    coordinator.drop()
+    (journal,) = (tmp_path / "data").glob("outbox.*")
+    before = journal.stat().st_size
+    await coordinator.until(lambda: journal.stat().st_size > before)
+    manager.signal(signal.SIGKILL)
+    await manager.ended()
+    said = {key: list(reports) for key, reports in coordinator.reports.items()}
+    # Killed while it wrote the next one.
+    with journal.open("ab") as file:
+        file.write(b"\x80\x00")
+
+    coordinator.refusal = None
+    again = await start()
+    await coordinator.until(lambda: len(coordinator.attaches) == 2)
+    held = {(task.task_uuid, task.attempt) for task in coordinator.attaches[1].held_tasks}
+    assert held > set(said)
+    coordinator.acknowledge = True
+    coordinator.drop()
+    await coordinator.until(lambda: coordinator.messages("suite_finished"))
+    assert set(coordinator.reports) == held
+    for key, reports in said.items():
+        assert coordinator.reports[key] == reports[:1] * len(coordinator.reports[key])
+    assert coordinator.messages("suite_finished")[0].reason == stream.FINISH_REASON_RESTARTED
+    again.signal(signal.SIGTERM)
+    assert await again.ended() == 0
+    assert "outbox_damaged" in again.log()
     again.assert_nothing_is_left()
 
 

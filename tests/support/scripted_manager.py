@@ -95,11 +95,11 @@ class ScriptedManager:
         await self._reader
         self._reader = None
 
-    def restart(self) -> None:
-        """Be a new process, which knows nothing."""
+    def restart(self, *, remembers: bool = False) -> None:
+        """Be a new process, which knows nothing, or else what the one before it was killed with."""
         self.session_uuid = str(uuid.uuid4())
-        self.assignment_id = 0
-        self.state = IDLE
+        self.assignment_id = self.assignment_id if remembers else 0
+        self.state = CLEANING if remembers else IDLE
         self._sequence = 0
 
     async def send(self, **message: Message) -> None:

@@ -121,7 +121,7 @@ class GrpcComm:
         try:
             self._loop.run_until_complete(self._link.run())
         except Exception as error:
-            _log.exception("stream failed")
+            _log.exception("stream_failed")
             self.gone(f"{type(error).__name__}: {error}")
 
     def _post(

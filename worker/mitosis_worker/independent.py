@@ -68,19 +68,19 @@ def run(config: WorkerConfig) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    _log.info("worker started", pid=os.getpid())
+    _log.info("worker_started", pid=os.getpid())
     exit_code = 0
     try:
         loop.run()
     except HolderGoneError as error:
-        _log.error("worker ends", why=str(error))
+        _log.error("worker_rejected", why=str(error))
         exit_code = 1
     finally:
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
         comm.close()
         handlers.close()
         kill_orphans()
-    _log.info("worker ended", exit_code=exit_code)
+    _log.info("worker_ended", exit_code=exit_code)
     return exit_code
 
 

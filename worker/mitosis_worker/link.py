@@ -83,7 +83,7 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
     def drain(self, grace_seconds: float) -> None:
         """Take nothing more, hand back what did not start, and stop the running task after the grace."""
         if not self._book.draining:
-            _log.info("worker drains", grace_seconds=grace_seconds)
+            _log.info("worker_drains", grace_seconds=grace_seconds)
             self._give_back(self._book.drain())
         self._later(grace_seconds, self._stop_running)
 
@@ -98,7 +98,7 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
                     self._settled.clear()
                     await self._settled.wait()
         except TimeoutError:
-            _log.error("results were not acknowledged", count=len(self._book.ledger))
+            _log.error("results_not_acknowledged", count=len(self._book.ledger))
         for timer in self._timers:
             timer.cancel()
         self._beat()
@@ -141,7 +141,7 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
         self._connected = True
         _log.info("attached", worker_uuid=message.worker_uuid, name=message.worker_name, epoch=message.session_epoch)
         if self._book.attached(message.assignment_id, message.revoked_tasks):
-            _log.warning("the running task is not ours any more")
+            _log.warning("running_task_revoked")
             self._stop_running()
         elif self._book.running is not None:
             self._started(self._book.running)
@@ -170,7 +170,7 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
                 self._pump()
                 self._grant()
             case "shutdown":
-                _log.info("asked to end", reason=message.shutdown.reason)
+                _log.info("asked_to_end", reason=message.shutdown.reason)
                 self.drain(self._config.drain_grace_seconds if message.shutdown.graceful else 0.0)
                 self._runner.leave()
 
@@ -215,7 +215,7 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
         """The task ignores that it was stopped, as C code does that never returns to the interpreter."""
         if self._book.running is not task:
             return
-        _log.error("the task does not end", task_uuid=task.task_uuid)
+        _log.error("task_does_not_end", task_uuid=task.task_uuid)
         ending = asyncio.ensure_future(self.finish())
         ending.add_done_callback(lambda _: self._later(1.0, self._runner.hangs))
 

@@ -36,6 +36,7 @@ class FinishReason(StrEnum):
     CANCELLED = "Cancelled"
     PREPARATION_FAILED = "PreparationFailed"
     DRAINED = "Drained"
+    RESTARTED = "Restarted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from mitosis_coordinator.storage.managers import Introduction, LockedManager
 from mitosis_coordinator.storage.pool import Connection, Database
 
 _ATTACH_TRIES = 5
+_RESTARTED = "its manager was restarted"
 
 
 class Verdict(StrEnum):
@@ -39,6 +40,7 @@ class Attachment:
         eligible: Whether it may go on with that for longer than what it has begun.
         revoked: Attempts that the manager holds and that are no longer its own.
         released_suite_id: The suite of an assignment that ended by this.
+        bereft_suite_id: The suite whose tasks a restarted manager lost, but for those whose results it still has.
     """
 
     epoch: int
@@ -48,7 +50,8 @@ class Attachment:
     assignment: Assignment | None
     eligible: bool
     revoked: list[AttemptRef]
-    released_suite_id: UUID | None
+    released_suite_id: UUID | None = None
+    bereft_suite_id: UUID | None = None
 
 
 class _HolderChanged(Exception):
@@ -77,7 +80,8 @@ class AttachmentService:
             introduction: What the manager says of itself.
             state: Where it says it stands.
             assignment_id: The assignment that it says it holds, 0 for none.
-            held: The attempts that it holds; what the database believes it holds besides is Ready again.
+            held: The attempts that it holds; what the database believes it holds besides is Ready again. A new
+                process, which holds what its predecessor left results of, is charged with the others.
 
         Raises:
             InvalidToken: The manager is gone.
@@ -92,6 +96,8 @@ class AttachmentService:
                 continue
             if attachment.released_suite_id is not None:
                 await self._endings.announce(attachment.released_suite_id, manager_id, "Restarted")
+            if attachment.bereft_suite_id is not None:
+                self._endings.tasks_came_back(attachment.bereft_suite_id)
             return attachment
         raise RuntimeError(f"the assignment of manager {manager_id} changed {_ATTACH_TRIES} times while it attached")
 
@@ -114,7 +120,8 @@ async def _attach(
     if (held and held.id) != (now_held and now_held.id):
         raise _HolderChanged
     restarted = manager.session_uuid != introduction.session_uuid
-    resumes = held is not None and suite is not None and held.id == assignment_id and not restarted
+    # A new process that tells of its predecessor's assignment has results to deliver, and lets go of it then.
+    resumes = held is not None and suite is not None and held.id == assignment_id
     # A broken environment is not mended by a new stream, only by a new process.
     in_quarantine = manager.state == ManagerState.FAILED and not restarted
     new_state = state if resumes else ManagerState.FAILED if in_quarantine else ManagerState.IDLE
@@ -126,7 +133,10 @@ async def _attach(
         # Before looking at what it holds: claims of the older session are waited for, and no more can follow.
         await managers.resume_assignment(connection, held.id, epoch)
         believed = await tasks.held_by(connection, held.id)
-        await tasks.give_back(connection, held.id, sorted(believed - held_refs, key=lambda ref: ref.task_id))
+        if restarted:
+            await tasks.reclaim(connection, held.id, manager_id, _RESTARTED, kept=believed & held_refs)
+        else:
+            await tasks.give_back(connection, held.id, sorted(believed - held_refs, key=lambda ref: ref.task_id))
         if suite.state is SuiteState.CANCELLED:
             await cancel_ready(connection, suite.id)
         counts = await worker_counts_of(connection, suite)
@@ -138,10 +148,10 @@ async def _attach(
             Assignment(held.id, suite, counts[manager_id][1], epoch),
             await managers.may_hold(connection, suite.id, manager_id),
             sorted(held_refs - believed, key=lambda ref: ref.task_id),
-            None,
+            bereft_suite_id=suite.id if restarted else None,
         )
     if held is not None:
-        lost = (manager_id, "its manager was restarted") if restarted else None
+        lost = (manager_id, _RESTARTED) if restarted else None
         await endings.end(connection, held.id, held.task_suite_id, "Restarted", lost=lost)
     verdict = Verdict.ABORT if assignment_id else Verdict.IDLE
     released_suite_id = held.task_suite_id if held is not None else None

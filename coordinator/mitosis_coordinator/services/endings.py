@@ -66,6 +66,11 @@ class Endings:
             # What was committed stands; the others keep the workers that they have.
             log.warning("workers_not_shared_anew", suite_uuid=str(suite_id), error=str(error))
 
+    def tasks_came_back(self, suite_id: UUID) -> None:
+        """Tell everybody that tasks of an assignment that lasts are Ready again."""
+        self._signals.suite_changed(suite_id)
+        self._signals.tasks_ready(suite_id)
+
     async def share_workers(self, suite_id: UUID, but: UUID) -> None:
         """Tell the holders of a suite how many workers each runs now, one manager excepted."""
         async with self._database.connection() as connection:

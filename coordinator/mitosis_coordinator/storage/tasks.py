@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -346,9 +346,16 @@ async def release(connection: Connection, assignment_id: int) -> int:
     return await execute(connection, _SQL["release_assignment"], {"assignment_id": assignment_id})
 
 
-async def reclaim(connection: Connection, assignment_id: int, holder_id: UUID, error: str) -> int:
-    """Make everything that a lost holder held Ready again and write the loss into each history; how many."""
-    parameters = {"assignment_id": assignment_id, "holder_id": holder_id, "error": error}
+async def reclaim(
+    connection: Connection, assignment_id: int, holder_id: UUID, error: str, kept: Iterable[AttemptRef] = ()
+) -> int:
+    """Make what a lost holder held, but for `kept`, Ready again and write the loss into each history; how many."""
+    parameters = {
+        "assignment_id": assignment_id,
+        "holder_id": holder_id,
+        "error": error,
+        "kept": [ref.task_id for ref in kept],
+    }
     count: int = await fetch_value(connection, _SQL["reclaim_assignment"], parameters)
     return count
 

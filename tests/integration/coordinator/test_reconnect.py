@@ -123,6 +123,71 @@ async def test_a_restarted_manager_loses_its_tasks_and_is_charged_for_it(api: Ap
     assert (await api.suite(suite.uuid)).completed_tasks == 2
 
 
+async def test_a_restarted_manager_delivers_what_its_predecessor_had(api: Api) -> None:
+    suite = await api.create()
+    ids = await api.submit(suite.uuid, 4)
+    manager = await api.connect()
+    await manager.start()
+    tasks = await manager.fetch(3)
+    await manager.report(tasks[:1])
+    other = await api.connect("other")
+    await manager.drop()
+    manager.restart(remembers=True)
+    # The acknowledgement of the first one never came.
+    attached = await manager.attach(held=tasks[:2])
+    assert attached.verdict == pb.ATTACH_VERDICT_RESUME
+    assert [one.task_uuid for one in attached.revoked_tasks] == ids[:1]
+    # What it lost does not wait for it.
+    await other.start()
+    theirs = await other.fetch(2)
+    assert {(task.task_uuid, task.attempt) for task in theirs} == {(ids[2], 2), (ids[3], 1)}
+    [failure] = (await api.task(ids[2])).failures
+    assert (failure.kind, failure.error) == (task_pb2.FAILURE_KIND_NODE, "its manager was restarted")
+    kept = await api.task(ids[1])
+    assert (kept.state, len(kept.failures)) == (DISPATCHED, 0)
+
+    # Killed again before it could deliver.
+    await manager.drop()
+    manager.restart(remembers=True)
+    assert (await manager.attach(held=tasks[1:2])).verdict == pb.ATTACH_VERDICT_RESUME
+    assert (await api.suite(suite.uuid)).assigned_managers == 2
+    assert await manager.report([tasks[1], tasks[2]]) == [ids[2]]
+    await manager.finish(pb.FINISH_REASON_RESTARTED)
+    await other.report(theirs)
+    ended = await api.suite_when(suite.uuid, lambda s: s.assigned_managers == 1)
+    assert (ended.completed_tasks, ended.pending_tasks) == (4, 0)
+    assert (await api.task(ids[1])).attempt == 1
+
+
+async def test_a_restarted_manager_that_comes_too_late_keeps_nothing(api: Api) -> None:
+    suite = await api.create()
+    [task_uuid] = await api.submit(suite.uuid)
+    manager = await api.connect()
+    await manager.start()
+    tasks = await manager.fetch(1)
+    await manager.goodbye()
+    manager.restart(remembers=True)
+    assert (await manager.attach(held=tasks)).verdict == pb.ATTACH_VERDICT_ABORT
+    assert (await api.task(task_uuid)).state == READY
+
+
+async def test_a_restarted_manager_cancels_what_it_lost_of_a_cancelled_suite(api: Api) -> None:
+    suite = await api.create()
+    ids = await api.submit(suite.uuid, 2)
+    manager = await api.connect()
+    await manager.start()
+    tasks = await manager.fetch(2)
+    await api.cancel(suite.uuid)
+    await manager.drop()
+    manager.restart(remembers=True)
+    await manager.attach(held=tasks[:1])
+    assert (await api.task(ids[1])).state == GONE
+    assert await manager.report(tasks[:1]) == []
+    await manager.finish(pb.FINISH_REASON_RESTARTED)
+    ended = await api.suite_when(suite.uuid, lambda s: not s.assigned_managers)
+    assert (ended.completed_tasks, ended.cancelled_tasks, ended.pending_tasks) == (1, 1, 0)
+
+
 async def test_an_assignment_that_is_over_is_aborted(api: Api) -> None:
     suite = await api.create()
     [task_uuid] = await api.submit(suite.uuid)

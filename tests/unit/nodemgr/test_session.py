@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import grpc
@@ -12,6 +12,7 @@ import pytest
 
 from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis_common.agent_config import Coordinator
+from mitosis_common.report_journal import ReportJournal
 from mitosis_common.token_file import Token
 from mitosis_nodemgr.pump import ReportPump
 from mitosis_nodemgr.session import Session
@@ -68,6 +69,13 @@ def token(tmp_path: Path) -> Token:
 
 
 @pytest.fixture
+def journal(tmp_path: Path) -> Iterator[ReportJournal]:
+    journal = ReportJournal(tmp_path)
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
 async def session(coordinator: FakeCoordinator, holder: Holder, token: Token) -> AsyncIterator[Session]:
     session = Session(Coordinator(stream_url=coordinator.url), token, holder)
     running = asyncio.create_task(session.run())
@@ -94,9 +102,9 @@ async def test_it_attaches_first_and_says_goodbye_last(
 
 
 async def test_it_comes_back_and_sends_unacknowledged_reports_again(
-    coordinator: FakeCoordinator, holder: Holder, session: Session
+    coordinator: FakeCoordinator, holder: Holder, session: Session, journal: ReportJournal
 ) -> None:
-    holder.pump = ReportPump(session.send)
+    holder.pump = ReportPump(session.send, journal)
     await coordinator.until(lambda: holder.heard)
     coordinator.acknowledge = False
     holder.pump.add(reports("a", "b"))
@@ -115,9 +123,9 @@ async def test_it_comes_back_and_sends_unacknowledged_reports_again(
 
 
 async def test_reports_gather_while_a_batch_is_on_its_way(
-    coordinator: FakeCoordinator, holder: Holder, session: Session
+    coordinator: FakeCoordinator, holder: Holder, session: Session, journal: ReportJournal
 ) -> None:
-    holder.pump = ReportPump(session.send)
+    holder.pump = ReportPump(session.send, journal)
     await coordinator.until(lambda: holder.heard)
     coordinator.acknowledge = False
     for number in range(100):

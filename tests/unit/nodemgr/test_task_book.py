@@ -13,6 +13,7 @@ from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis_common import report_ledger as reports
 from mitosis_common.report_ledger import Key, ReportLedger
 from mitosis_nodemgr.deaths import Death
+from mitosis_nodemgr.feed import Feed
 from mitosis_nodemgr.task_book import Counters, Fate, Task, TaskBook
 
 WORKERS = st.integers(0, 2)
@@ -139,14 +140,21 @@ def test_a_worker_that_leaves_charges_nobody() -> None:
     assert (book.waiting, task.deaths) == (1, [])
 
 
-def test_a_task_that_has_just_ended_is_still_told_of() -> None:
-    book = TaskBook(1, Counters())
-    book.receive(assigned("a", "b"))
-    (task,) = book.give(0, 2, 0.0)
-    book.end(0, ended(task))
-    assert set(book.unsettled()) == {("a", 1), ("b", 1)}
-    book.take_reports()
-    assert book.unsettled() == [("b", 1)]
+async def test_a_report_is_kept_before_its_worker_is_answered_and_told_of_until_it_is_taken() -> None:
+    kept: list[stream.TaskReport] = []
+    feed = Feed(TaskBook(1, Counters()), kept.extend, lambda: None)
+    feed.worker_started(0, 77)
+    with feed.book() as book:
+        book.receive(assigned("a", "b", "c"))
+        (task,) = book.give(0, 3, 0.0)
+    assert feed.exchange(ipc.WorkerRequest(worker_index=0, pid=77, reports=[ended(task)])) is not None
+    assert [one.task_uuid for one in kept] == ["a"]
+    with feed.book() as book:
+        book.stop([("b", 1)], Fate.CANCELLED, 0.0, 0.0)
+    assert [one.task_uuid for one in kept] == ["a", "b"]
+    assert set(feed.unsettled()) == {("a", 1), ("b", 1), ("c", 1)}
+    assert feed.take_reports() == kept
+    assert feed.unsettled() == [("c", 1)]
 
 
 def report(name: str, size: int = 0) -> stream.TaskReport:

@@ -224,10 +224,10 @@ UPDATE active_tasks SET state = 'Ready', assignment_id = NULL, started_at = NULL
 WHERE assignment_id = %(assignment_id)s
 
 -- name: reclaim_assignment
--- Makes everything that a lost holder held Ready again and writes the loss into each history.
+-- Makes what a lost holder held, but for some tasks, Ready again and writes the loss into each history.
 WITH reclaimed AS (
     UPDATE active_tasks SET state = 'Ready', assignment_id = NULL, started_at = NULL
-    WHERE assignment_id = %(assignment_id)s
+    WHERE assignment_id = %(assignment_id)s AND id <> ALL(%(kept)s::uuid[])
     RETURNING id, task_suite_id, attempt
 ), recorded AS (
     INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, holder_id, error)

@@ -156,6 +156,8 @@ const (
 	FinishReason_FINISH_REASON_PREPARATION_FAILED FinishReason = 3
 	// The manager drains.
 	FinishReason_FINISH_REASON_DRAINED FinishReason = 4
+	// The process that held it died; the next one cleaned up and delivered its results.
+	FinishReason_FINISH_REASON_RESTARTED FinishReason = 5
 )
 
 // Enum value maps for FinishReason.
@@ -166,6 +168,7 @@ var (
 		2: "FINISH_REASON_CANCELLED",
 		3: "FINISH_REASON_PREPARATION_FAILED",
 		4: "FINISH_REASON_DRAINED",
+		5: "FINISH_REASON_RESTARTED",
 	}
 	FinishReason_value = map[string]int32{
 		"FINISH_REASON_UNSPECIFIED":        0,
@@ -173,6 +176,7 @@ var (
 		"FINISH_REASON_CANCELLED":          2,
 		"FINISH_REASON_PREPARATION_FAILED": 3,
 		"FINISH_REASON_DRAINED":            4,
+		"FINISH_REASON_RESTARTED":          5,
 	}
 )
 
@@ -716,7 +720,10 @@ type Attach struct {
 	// A UUID that the manager process draws at its start. A process that comes back with
 	// the same one resumes; another one is a restarted manager.
 	SessionUuid string `protobuf:"bytes,1,opt,name=session_uuid,json=sessionUuid,proto3" json:"session_uuid,omitempty"`
-	// The assignment it still holds, 0 for none.
+	// The assignment it still holds, 0 for none. A restarted manager that tells of the
+	// assignment of its predecessor, with the state Cleaning, lets go of it: it cleans up,
+	// and delivers the results that it found. It gets no tasks, and is charged with what
+	// is missing in `held_tasks`.
 	AssignmentId int64            `protobuf:"varint,2,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
 	State        NodeManagerState `protobuf:"varint,3,opt,name=state,proto3,enum=mitosis.v1.NodeManagerState" json:"state,omitempty"`
 	// Every attempt it holds: buffered, running, or ended and not acknowledged. The
@@ -2543,13 +2550,14 @@ const file_mitosis_v1_manager_stream_proto_rawDesc = "" +
 	"\x13TASK_OUTCOME_FAILED\x10\x02\x12\x1a\n" +
 	"\x16TASK_OUTCOME_TIMED_OUT\x10\x03\x12\x1a\n" +
 	"\x16TASK_OUTCOME_CANCELLED\x10\x04\x12\x1c\n" +
-	"\x18TASK_OUTCOME_WORKER_DIED\x10\x05*\xa7\x01\n" +
+	"\x18TASK_OUTCOME_WORKER_DIED\x10\x05*\xc4\x01\n" +
 	"\fFinishReason\x12\x1d\n" +
 	"\x19FINISH_REASON_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16FINISH_REASON_RELEASED\x10\x01\x12\x1b\n" +
 	"\x17FINISH_REASON_CANCELLED\x10\x02\x12$\n" +
 	" FINISH_REASON_PREPARATION_FAILED\x10\x03\x12\x19\n" +
-	"\x15FINISH_REASON_DRAINED\x10\x04BFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3"
+	"\x15FINISH_REASON_DRAINED\x10\x04\x12\x1b\n" +
+	"\x17FINISH_REASON_RESTARTED\x10\x05BFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3"
 
 var (
 	file_mitosis_v1_manager_stream_proto_rawDescOnce sync.Once

@@ -38,6 +38,7 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_CANCELLED: _ClassVar[FinishReason]
     FINISH_REASON_PREPARATION_FAILED: _ClassVar[FinishReason]
     FINISH_REASON_DRAINED: _ClassVar[FinishReason]
+    FINISH_REASON_RESTARTED: _ClassVar[FinishReason]
 ATTACH_VERDICT_UNSPECIFIED: AttachVerdict
 ATTACH_VERDICT_IDLE: AttachVerdict
 ATTACH_VERDICT_RESUME: AttachVerdict
@@ -53,6 +54,7 @@ FINISH_REASON_RELEASED: FinishReason
 FINISH_REASON_CANCELLED: FinishReason
 FINISH_REASON_PREPARATION_FAILED: FinishReason
 FINISH_REASON_DRAINED: FinishReason
+FINISH_REASON_RESTARTED: FinishReason
 
 class ConnectRequest(_message.Message):
     __slots__ = ("attach", "heartbeat", "task_credit", "task_reports", "tasks_started", "task_return", "hook_report", "worker_failure", "state_changed", "suite_finished", "goodbye")
