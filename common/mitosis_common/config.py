@@ -10,6 +10,8 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from mitosis_common.yaml_loader import describe_yaml_error, load_yaml
+
 M = TypeVar("M", bound=BaseModel)
 
 ENV_PREFIX = "MITOSIS_"
@@ -82,17 +84,14 @@ def load(
 
 def _read_yaml(path: Path, problems: list[str]) -> dict[str, Any]:
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        loaded = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         problems.append(f"{path}: cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
         problems.append(f"{path}: not UTF-8 at byte {error.start}")
-    except yaml.MarkedYAMLError as error:
-        # The snippet that `str(error)` shows is left out: the line may hold a secret.
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        problems.append(f"{path}: {line}not valid YAML: {error.problem}")
-    except yaml.YAMLError:
-        problems.append(f"{path}: not valid YAML: it holds characters that YAML does not allow")
+    except yaml.YAMLError as error:
+        line, problem = describe_yaml_error(error)
+        problems.append(f"{path}: {f'line {line}: ' if line else ''}not valid YAML: {problem}")
     else:
         if loaded is None:
             return {}
@@ -100,21 +99,6 @@ def _read_yaml(path: Path, problems: list[str]) -> dict[str, Any]:
             return loaded
         problems.append(f"{path}: accepts a mapping of keys to values at the top, holds a {type(loaded).__name__}")
     return {}
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML 1.2 forbids a key twice; PyYAML silently lets the last one win, which hides half of a merge conflict."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.MarkedYAMLError(None, None, "keys are texts", key_node.start_mark)
-            if key in seen:
-                raise yaml.MarkedYAMLError(None, None, f'the key "{key}" is there twice', key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def _generic_path(name: str) -> str | None:
@@ -188,7 +172,7 @@ def _describe(model: type[BaseModel], details: ErrorDetails, path: Path | None, 
         return f"{prefix}: is not a known key; {_siblings(model, location)}"
     accepts = _accepts(details, field)
     if field is None or _is_secret(field) or isinstance(details["input"], Mapping):
-        return f"{prefix}: accepts {accepts}" if field and not _is_secret(field) else f"{prefix}: {details['msg']}"
+        return f"{prefix}: accepts {accepts}" if field and not _is_secret(field) else f"{prefix}: {_own_words(details)}"
     given = f'"{details["input"]}"' if isinstance(details["input"], str) else str(details["input"])
     return f"{prefix}: given {given[:100]}; accepts {accepts}"
 
@@ -203,7 +187,7 @@ def _accepts(details: ErrorDetails, field: FieldInfo | None) -> str:
         return f"one of {context['expected']}"
     if kind in ("value_error", "assertion_error"):
         # A validator's own message already says what is accepted.
-        return details["msg"].partition(", ")[2] or details["msg"]
+        return _own_words(details)
     bounds = [
         words.format(getattr(item, name))
         for item in (field.metadata if field else ())
@@ -216,6 +200,12 @@ def _accepts(details: ErrorDetails, field: FieldInfo | None) -> str:
     if base is None:
         return details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"{base}, {' and '.join(bounds)}" if bounds else base
+
+
+def _own_words(details: ErrorDetails) -> str:
+    """The message of an error without the kind that pydantic puts before that of a validator."""
+    own = details["type"] in ("value_error", "assertion_error")
+    return (details["msg"].partition(", ")[2] if own else "") or details["msg"]
 
 
 def _siblings(model: type[BaseModel], location: Sequence[object]) -> str:

@@ -20,7 +20,7 @@ from mitosis_client import Client
 from mitosis_client.connection import Connection
 from mitosis_client.local.layout import Layout
 
-MITOSIS = [sys.executable, "-c", "from mitosis_client.cli import main; main()"]
+MITOSIS = [sys.executable, "-c", "from mitosis_common.launch import mitosis; mitosis()"]
 _SHARED_MEMORY = (Path("/dev/shm"), Path("/tmp/iceoryx2"))
 
 

@@ -41,7 +41,8 @@ async def count_failure(
     others = [holder for holder in await managers.holders(connection, suite_id) if holder.manager_id != manager_id]
     if failures < allowed or any(holder.state == ManagerState.EXECUTING for holder in others):
         return []
-    reason = f"{failures} preparations in a row failed; the last: {error}"
+    counted = "preparation failed" if failures == 1 else f"{failures} preparations in a row failed; the last"
+    reason = f"{counted}: {error}"
     await suites.set_state(connection, suite_id, SuiteState.FAILED, SuiteEvent.PREPARATION_EXHAUSTED, reason)
     log.warning("suite_failed", suite_uuid=str(suite_id), reason=reason)
     return [holder.manager_id for holder in others]

@@ -95,7 +95,7 @@ def test_an_unknown_field_of_a_file_is_refused_with_its_place(run: Run, tmp_path
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("name: [", "is not YAML"), ("- a", "accepts the fields of a suite as a mapping"), (None, "No such file")],
+    [("name: [", "is not valid YAML"), ("- a", "accepts the fields of a suite as a mapping"), (None, "No such file")],
 )
 def test_a_file_that_is_none_is_refused(run: Run, tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
@@ -280,6 +280,39 @@ def test_waiting_tells_how_it_ended(run: Run, suite: str, coordinator: FakeCoord
     result = run("suites", "wait", suite, "--json", "--released")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["failed_tasks"] == 1
+
+
+def test_waiting_tells_the_end_once(run: Run, suite: str, coordinator: FakeCoordinator) -> None:
+    async def watch(_: int) -> AsyncIterator[suite_pb2.TaskSuite]:
+        running = suite_pb2.TaskSuite()
+        running.CopyFrom(coordinator.suites[suite])
+        running.state, running.total_tasks = suite_pb2.TASK_SUITE_STATE_EXECUTING, 5
+        yield running
+        _finish(coordinator, suite, completed_tasks=5)
+        coordinator.suites[suite].assigned_managers = 1
+        yield coordinator.suites[suite]
+        coordinator.suites[suite].assigned_managers = 0
+        yield coordinator.suites[suite]
+
+    coordinator.watch = watch
+    result = run("suites", "wait", suite)
+    assert result.stderr == "Executing: 0 of 5 tasks completed\n"
+    assert result.stdout == "Complete: 5 of 5 tasks completed.\n"
+    coordinator.suites[suite].ClearField("completed_tasks")
+    result = run("suites", "wait", suite, "--released")
+    assert "Cleaning up: 5 of 5 tasks completed\n" in result.stderr
+    assert "Complete" not in result.stderr
+
+
+def test_a_key_that_is_there_twice_is_refused(run: Run, suite: str, tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text("name: a\ngroup_name: g\nname: b\n")
+    result = run("suites", "create", "-f", "suite.yaml")
+    twice = 'mitosis: suite.yaml:3: is not valid YAML: the key "name" is there twice\n'
+    assert (result.exit_code, result.stderr) == (2, twice)
+    (tmp_path / "tasks.yaml").write_text("- command: a\n  command: b\n")
+    assert "tasks.yaml:2" in run("suites", "submit", suite, "-f", "tasks.yaml").stderr
+    (tmp_path / "suite.yaml").write_text("task_defaults: &it {timeout_seconds: 1}\nname: a\ngroup_name: g\n")
+    assert run("suites", "create", "-f", "suite.yaml").exit_code == 0
 
 
 def test_waiting_runs_out_of_time(run: Run, suite: str, coordinator: FakeCoordinator) -> None:

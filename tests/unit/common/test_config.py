@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from mitosis_common import config
 
@@ -101,6 +101,23 @@ def test_a_section_that_is_not_a_mapping(tmp_path: Path) -> None:
 )
 def test_a_broken_file(tmp_path: Path, text: str, says: str) -> None:
     assert says in problems(write(tmp_path, text))[0]
+
+
+class OneOf(Strict):
+    first: int | None = None
+    second: int | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "OneOf":
+        if (self.first is None) is (self.second is None):
+            raise ValueError("exactly one of first and second")
+        return self
+
+
+def test_a_rule_about_several_fields_speaks_its_own_words(tmp_path: Path) -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        config.load(OneOf, write(tmp_path, "first: 1\nsecond: 2\n"), {})
+    assert str(caught.value) == f"{tmp_path / 'c.yaml'}: exactly one of first and second"
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -16,7 +18,9 @@ ROOT = Path(__file__).parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 _LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 _MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
-_COMMAND = re.compile(r"\bmitosis ((?:(?:suites|tasks|managers|workers) )?[a-z]+)\b")
+# The longer names first: the first alternative that fits is taken.
+GROUPS = ("suites managers", "groups members", "suites", "tasks", "managers", "workers", "users", "groups")
+_COMMAND = re.compile(rf"\bmitosis ((?:(?:{'|'.join(GROUPS)}) )?[a-z][a-z-]*)\b")
 _FENCE = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 _INLINE = re.compile(r"`(mitosis [^`]+)`")
 
@@ -77,11 +81,15 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 
 def commands() -> set[str]:
     """Every command of the CLI, as it is typed."""
-    root = typer.main.get_command(app)
-    found = set[str]()
-    for name, command in root.commands.items():  # type: ignore[attr-defined]
-        found |= {f"{name} {inner}" for inner in command.commands} if hasattr(command, "commands") else {name}
-    return found
+    return {" ".join(path) for path in _paths(typer.main.get_command(app))}
+
+
+def _paths(command: Any) -> Iterator[tuple[str, ...]]:
+    for name, inner in command.commands.items():
+        if hasattr(inner, "commands"):
+            yield from ((name, *path) for path in _paths(inner))
+        else:
+            yield (name,)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -89,7 +97,7 @@ def test_pages_name_commands_that_there_are(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     code = "\n".join([*_FENCE.findall(text), *_INLINE.findall(text)])
 
-    assert set(_COMMAND.findall(code)) <= commands() | {"suites", "tasks", "managers", "workers"}
+    assert set(_COMMAND.findall(code)) <= commands() | set(GROUPS)
 
 
 def test_the_page_of_the_command_line_has_every_command_and_exit_code() -> None:
@@ -98,8 +106,8 @@ def test_the_page_of_the_command_line_has_every_command_and_exit_code() -> None:
     named = {
         f"{group} {name}".strip()
         for row in table.splitlines()
-        for group, names in re.findall(r"`mitosis (?:(suites|tasks|managers|workers) )?(.+?)` \|", row)
-        for name in re.findall(r"[a-z]+", names)
+        for group, names in re.findall(rf"`mitosis (?:({'|'.join(GROUPS)}) )?(.+?)` \|", row)
+        for name in re.findall(r"[a-z-]+", names)
     }
     codes = re.findall(r"^\| (\d+) \|", text.partition("## Exit codes")[2], re.MULTILINE)
 

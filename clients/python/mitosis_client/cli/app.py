@@ -16,12 +16,14 @@ from typer.core import TyperGroup
 from mitosis_client.cli.demo import demo
 from mitosis_client.cli.exits import EPILOG, ExitCode, exit_code, show_error, show_message
 from mitosis_client.cli.explain import explain
-from mitosis_client.cli.login import login
+from mitosis_client.cli.groups import app as groups
+from mitosis_client.cli.login import change_password, login, logout
 from mitosis_client.cli.managers import app as managers
 from mitosis_client.cli.session import NoConnection, Session
 from mitosis_client.cli.suites import app as suites
 from mitosis_client.cli.tasks import app as tasks
 from mitosis_client.cli.up import up
+from mitosis_client.cli.users import app as users
 from mitosis_client.cli.workers import app as workers
 from mitosis_client.errors import MitosisError
 from mitosis_client.local.errors import LocalError
@@ -122,10 +124,14 @@ app.command("up")(up)
 app.command("demo")(demo)
 app.command("login")(login)
 app.command("explain")(explain)
+app.command("logout")(logout)
+app.command("change-password")(change_password)
 app.add_typer(suites, name="suites")
 app.add_typer(tasks, name="tasks")
 app.add_typer(managers, name="managers")
 app.add_typer(workers, name="workers")
+app.add_typer(users, name="users")
+app.add_typer(groups, name="groups")
 
 
 def main() -> None:

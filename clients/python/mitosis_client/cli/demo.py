@@ -108,7 +108,7 @@ async def _count(connection: Connection, directory: Path, group: str, workers: i
 
     async with connection.async_client() as client:
         suite = await client.create_suite(census.suite_spec(directory, group, workers))
-        with SuiteProgress() as progress:
+        with SuiteProgress(until_released=True) as progress:
             started = time.monotonic()
             await client.submit_many(census.tasks(directory), suite_uuid=suite.uuid)
             await client.close_suite(suite.uuid)

@@ -16,6 +16,7 @@ import yaml
 from mitosis_client.aio.batching import new_task
 from mitosis_client.errors import FieldViolation, InvalidField
 from mitosis_client.specs import NewTask, SuiteSpec
+from mitosis_common.yaml_loader import describe_yaml_error, load_yaml
 
 STDIN = "-"
 
@@ -144,9 +145,9 @@ def _as_text(name: str) -> Iterator[None]:
 def _parse_yaml(name: str) -> Any:
     with _open(name) as stream, _as_text(name):
         text = stream.read()
-    # The parser in C is ten times as fast, and not in every build of PyYAML.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders
+        return load_yaml(text)
     except yaml.YAMLError as error:
-        raise InvalidField([FieldViolation(name, f"is not YAML: {' '.join(str(error).split())}")]) from None
+        line, problem = describe_yaml_error(error)
+        place = f"{name}:{line}" if line else name
+        raise InvalidField([FieldViolation(place, f"is not valid YAML: {problem}")]) from None

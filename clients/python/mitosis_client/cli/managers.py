@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mitosis_client.cli.exits import ExitCode
+from mitosis_client.cli.grants import TokenFile, hand_over
 from mitosis_client.cli.output import Column, age, moment
-from mitosis_client.cli.session import JsonFlag, session_of
-from mitosis_client.connection import write_private
-from mitosis_client.local.errors import LocalError
+from mitosis_client.cli.session import JsonFlag, Limit, page_size, session_of
 from mitosis_client.models import Manager, ManagerMetrics, ManagerState
 
 app = typer.Typer(help="Look at node managers, register them and shut them down.", no_args_is_help=True)
@@ -34,14 +30,14 @@ def list_(
     group: Annotated[str | None, typer.Option(help="Name of a group it belongs to.")] = None,
     state: Annotated[ManagerState | None, typer.Option(help="Only managers in this state.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag it has; may be repeated.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    limit: Limit = 100,
     json: JsonFlag = False,
 ) -> None:
     """List managers by name."""
     session = session_of(context, json)
     with session.client() as client:
-        found = client.list_managers(group_name=group, state=state, tags=tag or (), page_size=min(limit, 1000))
-        session.output.items(islice(found, limit), _COLUMNS, "No manager matches.")
+        found = client.list_managers(group_name=group, state=state, tags=tag or (), page_size=page_size(limit))
+        session.output.items(found, limit, _COLUMNS, "No manager matches.")
 
 
 @app.command()
@@ -89,7 +85,7 @@ def register(
     ],
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
     max_workers: Annotated[int | None, typer.Option(help="How many workers it may run.")] = None,
-    token_file: Annotated[Path | None, typer.Option(help="Write the token here, not to the screen.")] = None,
+    token_file: TokenFile = None,
     json: JsonFlag = False,
 ) -> None:
     """Register a manager and get its token, which is shown this once."""
@@ -99,27 +95,7 @@ def register(
     ]
     with session.client() as client:
         granted = client.register_manager(name, group_memberships=memberships, tags=tag or (), max_workers=max_workers)
-    if token_file is not None:
-        try:
-            write_private(token_file, granted.token + "\n")
-        except OSError as error:
-            raise LocalError(
-                f"{token_file} cannot be written ({error.strerror}); manager {granted.manager.uuid} is registered "
-                "and its token is lost: register it again under another name",
-                ExitCode.USAGE,
-            ) from None
-    if json:
-        expires = granted.token_expires_at.isoformat().replace("+00:00", "Z")
-        token = {"token_file": str(token_file)} if token_file else {"token": granted.token}
-        session.output.document({"manager": granted.manager.to_dict(), **token, "token_expires_at": expires})
-        return
-    session.output.fields(
-        [
-            ("uuid", granted.manager.uuid),
-            ("token", str(token_file) if token_file else granted.token),
-            ("expires", f"{moment(granted.token_expires_at)}; a running manager renews it by itself"),
-        ]
-    )
+    hand_over(session.output, granted.manager, granted.token, granted.token_expires_at, token_file)
 
 
 @app.command()
@@ -136,6 +112,32 @@ def shutdown(
     if json:
         session.output.document(found.to_dict())
     session.output.line(f"Manager {found.name} was asked to end; it is {found.state}.")
+
+
+@app.command()
+def revoke(
+    context: typer.Context,
+    manager: Annotated[str, typer.Argument(metavar="MANAGER", help="UUID of the manager.")],
+    renew: Annotated[bool, typer.Option("--renew", help="Give a new token, which is shown this once.")] = False,
+    token_file: TokenFile = None,
+    json: JsonFlag = False,
+) -> None:
+    """End a manager's token and its connection now.
+
+    With --renew and --token-file over its old file, a running manager is back with the new one in a moment.
+    """
+    session = session_of(context, json)
+    if token_file is not None and not renew:
+        raise typer.BadParameter("--token-file goes with --renew")
+    with session.client() as client:
+        if renew:
+            granted = client.renew_manager_token(manager)
+            hand_over(session.output, granted.manager, granted.token, granted.token_expires_at, token_file)
+            return
+        found = client.revoke_manager_token(manager)
+    if json:
+        session.output.document(found.to_dict())
+    session.output.line(f"Manager {found.name} has no token any more.")
 
 
 def _workers(manager: Manager) -> str:

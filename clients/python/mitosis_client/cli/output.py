@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Generic, TypeVar
 
 from rich.console import Console
@@ -68,17 +69,21 @@ class Output:
         """Writes one JSON document on one line."""
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
-    def items(self, items: Iterable[M], columns: Sequence[Column[M]], nothing: str) -> None:
-        """Writes a list: JSON lines as the items come, or a table of them."""
+    def items(self, items: Iterable[M], limit: int, columns: Sequence[Column[M]], nothing: str) -> None:
+        """Writes a list up to a limit: JSON lines as the items come, or a table, and whether it leaves anything out."""
+        coming = iter(items)
         if self.as_json:
-            for item in items:
+            for item in islice(coming, limit):
                 self.json_line(item.to_dict())
             return
-        rows = list(items)
-        if rows:
-            self.table(rows, columns)
-        else:
+        rows = list(islice(coming, limit))
+        if not rows:
             self.line(nothing)
+            return
+        self.table(rows, columns)
+        if next(coming, None) is not None:
+            # Not among the rows, which another program may count.
+            sys.stderr.write(f"These are the first {limit}; there are more: --limit\n")
 
     def table(self, rows: Sequence[D], columns: Sequence[Column[D]]) -> None:
         """Writes a table that cuts no cell: it has fewer columns, or becomes a list, where the terminal is narrow."""

@@ -33,14 +33,18 @@ class _RateColumn(ProgressColumn):
 
 
 class SuiteProgress:
-    """Shows the changes of one suite on standard error while it is open."""
+    """Shows the changes of one suite on standard error while it is open.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    How the suite ended is for the caller to say; `until_released` says that waiting goes on after that.
+    """
+
+    def __init__(self, *, quiet: bool = False, until_released: bool = False) -> None:
         self._console = Console(stderr=True, highlight=False)
         self._quiet = quiet
+        self._until_released = until_released
         self._bar: Progress | None = None
         self._last_line = 0.0
-        self._last_state = ""
+        self._last_phase = ""
         self._is_disconnected = False
         if not quiet and self._console.is_terminal:
             columns: list[ProgressColumn] = [
@@ -71,11 +75,11 @@ class SuiteProgress:
         if self._bar is not None:
             total = suite.total_tasks or None
             self._bar.update(self._task, description=_phase(suite), total=total, completed=suite.finished_tasks)
-        elif not self._quiet:
-            now = time.monotonic()
-            if suite.state != self._last_state or now - self._last_line >= _LINE_SECONDS:
-                self._console.print(f"{suite.state}: {counts(suite)}", soft_wrap=True)
-                self._last_state, self._last_line = suite.state, now
+        elif not self._quiet and (not suite.state.is_finished or (self._until_released and suite.assigned_managers)):
+            now, phase = time.monotonic(), _phase(suite)
+            if phase != self._last_phase or now - self._last_line >= _LINE_SECONDS:
+                self._console.print(f"{phase}: {counts(suite)}", soft_wrap=True)
+                self._last_phase, self._last_line = phase, now
 
     def disconnected(self, error: Unavailable) -> None:
         """Says once that the coordinator is away, which nobody could tell from a wait that goes on."""

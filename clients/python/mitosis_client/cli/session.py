@@ -16,7 +16,15 @@ from mitosis_client.connection import Connection, find_connection
 from mitosis_client.errors import MitosisError, Unavailable
 from mitosis_client.sync import Client
 
+MAX_PAGE_ITEMS = 1000
+
+Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Answer with JSON: one document, or a line for each item.")]
+
+
+def page_size(limit: int) -> int:
+    """Returns how many items to read at once: one more than are shown tells whether there are more."""
+    return min(limit + 1, MAX_PAGE_ITEMS)
 
 
 class NoConnection(MitosisError):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Annotated, cast
 
 import typer
 
-from mitosis_client.cli import submit, wait
+from mitosis_client.cli import submit, suite_managers, wait
 from mitosis_client.cli.files import in_file, read_suite
 from mitosis_client.cli.output import Column, Output, age, duration, moment
 from mitosis_client.cli.progress import counts
-from mitosis_client.cli.session import JsonFlag, session_of
+from mitosis_client.cli.session import JsonFlag, Limit, page_size, session_of
 from mitosis_client.errors import InvalidField
 from mitosis_client.models import (
     CpuBinding,
@@ -26,6 +25,7 @@ from mitosis_client.specs import SuiteChanges, SuiteSpec
 app = typer.Typer(help="Create suites, submit tasks to them, wait for them.", no_args_is_help=True)
 app.command("submit")(submit.submit)
 app.command("wait")(wait.wait)
+app.add_typer(suite_managers.app, name="managers")
 
 SuiteArgument = Annotated[str, typer.Argument(metavar="SUITE", help="UUID of the suite.")]
 Name = Annotated[str | None, typer.Option(help="1 to 255 characters.")]
@@ -142,16 +142,16 @@ def list_(
     label: Annotated[list[str] | None, typer.Option(help="A label it has; may be repeated.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag it has; may be repeated.")] = None,
     name: Annotated[str | None, typer.Option(help="Part of the name.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    limit: Limit = 100,
     json: JsonFlag = False,
 ) -> None:
     """List suites, newest first."""
     session = session_of(context, json)
     with session.client() as client:
         found = client.list_suites(
-            group_name=group, state=state, labels=label or (), tags=tag or (), name=name, page_size=min(limit, 1000)
+            group_name=group, state=state, labels=label or (), tags=tag or (), name=name, page_size=page_size(limit)
         )
-        session.output.items(islice(found, limit), _COLUMNS, "No suite matches.")
+        session.output.items(found, limit, _COLUMNS, "No suite matches.")
 
 
 @app.command()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json as jsonlib
-from itertools import islice
 from typing import Annotated
 
 import typer
 
 from mitosis_client.cli import submit
 from mitosis_client.cli.output import Column, Output, age, duration, moment
-from mitosis_client.cli.session import JsonFlag, session_of
+from mitosis_client.cli.session import JsonFlag, Limit, page_size, session_of
 from mitosis_client.models import Task, TaskSpec, TaskState
 
 app = typer.Typer(help="Look at tasks, cancel them, and submit those of no suite.", no_args_is_help=True)
@@ -33,14 +32,14 @@ def list_(
     suite: Annotated[str | None, typer.Option(help="UUID of the suite.")] = None,
     group: Annotated[str | None, typer.Option(help="Name of the group.")] = None,
     state: Annotated[TaskState | None, typer.Option(help="Only tasks in this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    limit: Limit = 100,
     json: JsonFlag = False,
 ) -> None:
     """List tasks, newest first."""
     session = session_of(context, json)
     with session.client() as client:
-        found = client.list_tasks(suite_uuid=suite, group_name=group, state=state, page_size=min(limit, 1000))
-        session.output.items(islice(found, limit), _COLUMNS, "No task matches.")
+        found = client.list_tasks(suite_uuid=suite, group_name=group, state=state, page_size=page_size(limit))
+        session.output.items(found, limit, _COLUMNS, "No task matches.")
 
 
 @app.command()

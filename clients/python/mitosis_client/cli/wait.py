@@ -31,7 +31,7 @@ def wait(
     session = session_of(context, json)
     with session.client() as client:
         try:
-            with SuiteProgress(quiet=quiet or json) as progress:
+            with SuiteProgress(quiet=quiet or json, until_released=released) as progress:
                 found = client.wait_for_suite(
                     suite,
                     timeout=timeout,

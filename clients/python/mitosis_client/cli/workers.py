@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mitosis_client.cli.exits import ExitCode
+from mitosis_client.cli.grants import TokenFile, hand_over
 from mitosis_client.cli.output import Column, age, moment
-from mitosis_client.cli.session import JsonFlag, session_of
-from mitosis_client.connection import write_private
-from mitosis_client.local.errors import LocalError
+from mitosis_client.cli.session import JsonFlag, Limit, page_size, session_of
 from mitosis_client.worker_models import Worker, WorkerState
 
 app = typer.Typer(help="Look at independent workers, register them and shut them down.", no_args_is_help=True)
@@ -35,14 +31,14 @@ def list_(
     group: Annotated[str | None, typer.Option(help="Name of a group whose tasks it runs.")] = None,
     state: Annotated[WorkerState | None, typer.Option(help="Only workers in this state.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag it has; may be repeated.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    limit: Limit = 100,
     json: JsonFlag = False,
 ) -> None:
     """List workers by name."""
     session = session_of(context, json)
     with session.client() as client:
-        found = client.list_workers(group_name=group, state=state, tags=tag or (), page_size=min(limit, 1000))
-        session.output.items(islice(found, limit), _COLUMNS, "No worker matches.")
+        found = client.list_workers(group_name=group, state=state, tags=tag or (), page_size=page_size(limit))
+        session.output.items(found, limit, _COLUMNS, "No worker matches.")
 
 
 @app.command()
@@ -80,34 +76,14 @@ def register(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name that no other worker has.")],
     group: Annotated[list[str], typer.Option(help="A group whose tasks it may run; may be repeated.")],
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
-    token_file: Annotated[Path | None, typer.Option(help="Write the token here, not to the screen.")] = None,
+    token_file: TokenFile = None,
     json: JsonFlag = False,
 ) -> None:
     """Register an independent worker and get its token, which is shown this once."""
     session = session_of(context, json)
     with session.client() as client:
         granted = client.register_worker(name, group_names=group, tags=tag or ())
-    if token_file is not None:
-        try:
-            write_private(token_file, granted.token + "\n")
-        except OSError as error:
-            raise LocalError(
-                f"{token_file} cannot be written ({error.strerror}); worker {granted.worker.uuid} is registered "
-                "and its token is lost: register it again under another name",
-                ExitCode.USAGE,
-            ) from None
-    if json:
-        expires = granted.token_expires_at.isoformat().replace("+00:00", "Z")
-        token = {"token_file": str(token_file)} if token_file else {"token": granted.token}
-        session.output.document({"worker": granted.worker.to_dict(), **token, "token_expires_at": expires})
-        return
-    session.output.fields(
-        [
-            ("uuid", granted.worker.uuid),
-            ("token", str(token_file) if token_file else granted.token),
-            ("expires", f"{moment(granted.token_expires_at)}; a running worker renews it by itself"),
-        ]
-    )
+    hand_over(session.output, granted.worker, granted.token, granted.token_expires_at, token_file)
 
 
 @app.command()
@@ -124,3 +100,29 @@ def shutdown(
     if json:
         session.output.document(found.to_dict())
     session.output.line(f"Worker {found.name} was asked to end; it is {found.state}.")
+
+
+@app.command()
+def revoke(
+    context: typer.Context,
+    worker: Annotated[str, typer.Argument(metavar="WORKER", help="UUID of the worker.")],
+    renew: Annotated[bool, typer.Option("--renew", help="Give a new token, which is shown this once.")] = False,
+    token_file: TokenFile = None,
+    json: JsonFlag = False,
+) -> None:
+    """End a worker's token and its connection now.
+
+    With --renew and --token-file over its old file, a running worker is back with the new one in a moment.
+    """
+    session = session_of(context, json)
+    if token_file is not None and not renew:
+        raise typer.BadParameter("--token-file goes with --renew")
+    with session.client() as client:
+        if renew:
+            granted = client.renew_worker_token(worker)
+            hand_over(session.output, granted.worker, granted.token, granted.token_expires_at, token_file)
+            return
+        found = client.revoke_worker_token(worker)
+    if json:
+        session.output.document(found.to_dict())
+    session.output.line(f"Worker {found.name} has no token any more.")
