@@ -63,6 +63,10 @@ test-go: ## Run the tests of the Go client that start no process
 test-schemathesis: $(STAMP) ## Hold the OpenAPI document against the server at length
 	@MITOSIS_SCHEMATHESIS_EXAMPLES=200 $(BIN)/python -m pytest tests/contract/test_schemathesis.py $(ARGS)
 
+.PHONY: chaos
+chaos: $(STAMP) ## Break a whole Mitosis for MINUTES=3 and check that nothing was lost; SEED=n repeats a run
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## Everything that is checked without running tests
 	@$(BIN)/python tools/check.py $(ARGS)

@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -36,6 +37,9 @@ HEARTBEAT_TIMEOUT_SECONDS = 20
 class Part:
     """One process, started again and again with the same arguments, and its log."""
 
+    # Added to the environment of the sandbox.
+    more_environment: Mapping[str, str] = MappingProxyType({})
+
     def __init__(self, name: str, module: str, arguments: list[str], box: Sandbox) -> None:
         self.name = name
         self.log = box.root / f"{name}.log"
@@ -61,7 +65,11 @@ class Part:
             self._process = subprocess.Popen(
                 self._argv,
                 cwd=self._box.root,
-                env={**self._box.environment, "PYTHONPATH": os.pathsep.join(_python_path(self._box))},
+                env={
+                    **self._box.environment,
+                    "PYTHONPATH": os.pathsep.join(_python_path(self._box)),
+                    **self.more_environment,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -78,6 +86,11 @@ class Part:
         """Sends SIGTERM and returns the exit code."""
         assert self._process is not None
         self._process.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """Waits for the end of the process and returns its exit code."""
+        assert self._process is not None
         try:
             return self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -107,11 +120,20 @@ class Cluster:
     The files lie where `mitosis up` would put them, so that the `mitosis` command finds the coordinator by itself.
     """
 
-    def __init__(self, box: Sandbox, *, managers: int = 1, workers: int = 2, database_url: str | None = None) -> None:
+    def __init__(
+        self,
+        box: Sandbox,
+        *,
+        managers: int = 1,
+        workers: int = 2,
+        database_url: str | None = None,
+        heartbeat_timeout: int = HEARTBEAT_TIMEOUT_SECONDS,
+    ) -> None:
         self.box = box
         self.layout = Layout(box.data)
         self.connection: Connection | None = None
         self._workers = workers
+        self._heartbeat_timeout = heartbeat_timeout
         self._embedded = database_url is None
         if database_url is not None:
             box.environment["DATABASE_URL"] = database_url
@@ -148,7 +170,7 @@ class Cluster:
         config = coordinator_config(self.layout, ports)
         config["stream"] = {
             "heartbeat_interval_seconds": HEARTBEAT_SECONDS,
-            "heartbeat_timeout_seconds": HEARTBEAT_TIMEOUT_SECONDS,
+            "heartbeat_timeout_seconds": self._heartbeat_timeout,
         }
         write_private(self.layout.coordinator_config, yaml.safe_dump(config))
         self.layout.ready_file.unlink(missing_ok=True)
@@ -251,10 +273,18 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running_cluster(*, managers: int = 1, workers: int = 2, database_url: str | None = None) -> Iterator[Cluster]:
+def running_cluster(
+    *,
+    managers: int = 1,
+    workers: int = 2,
+    database_url: str | None = None,
+    heartbeat_timeout: int = HEARTBEAT_TIMEOUT_SECONDS,
+) -> Iterator[Cluster]:
     """Runs a cluster; at the end everything is stopped in order, and nothing may be left."""
     with sandbox() as box:
-        cluster = Cluster(box, managers=managers, workers=workers, database_url=database_url)
+        cluster = Cluster(
+            box, managers=managers, workers=workers, database_url=database_url, heartbeat_timeout=heartbeat_timeout
+        )
         try:
             cluster.start()
             yield cluster
