@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
+from uuid import UUID
 
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -24,10 +26,13 @@ from mitosis_coordinator.assembly import add_suites_and_managers
 from mitosis_coordinator.components import Components
 from mitosis_coordinator.config import CoordinatorConfig
 from mitosis_coordinator.domain.errors import StorageUnavailable
+from mitosis_coordinator.domain.hints import Hint, HintKind
+from mitosis_coordinator.domain.ids import new_uuid
 from mitosis_coordinator.gateway.app import Discovery, Gateway, build_http_app, build_metrics_app
 from mitosis_coordinator.gateway.forms import BodyLimits
 from mitosis_coordinator.gateway.server import ConnectionLimits, HttpServer
 from mitosis_coordinator.metrics import RpcMetrics
+from mitosis_coordinator.peers.bus import HintBus
 from mitosis_coordinator.private_file import write_private
 from mitosis_coordinator.rpc.admin_service import AdminServicer
 from mitosis_coordinator.rpc.auth_service import AuthServicer
@@ -41,6 +46,7 @@ from mitosis_coordinator.services.passwords import Passwords
 from mitosis_coordinator.services.tokens import SigningKey, TokenAuthority
 from mitosis_coordinator.services.workers import resolve_worker
 from mitosis_coordinator.shutdown import BackgroundTaskDiedError, BackgroundTasks, Drain
+from mitosis_coordinator.storage.coordinators import Identity
 from mitosis_coordinator.storage.embedded import EmbeddedPostgres
 from mitosis_coordinator.storage.migrate import migrate_up
 from mitosis_coordinator.storage.pool import Database
@@ -82,7 +88,12 @@ def build(
     authenticator = Authenticator(
         database, authority, partial(resolve_manager, database), partial(resolve_worker, database)
     )
-    components = Components(database, registry, authority, authenticator)
+    bus = HintBus(database, Identity(new_uuid(), socket.gethostname(), os.getpid(), VERSION))
+    authenticator.on_forget(lambda subject: bus.tell(Hint(HintKind.PRINCIPAL, subject)))
+    bus.on_hint(partial(_forget_principals, authenticator))
+    components = Components(database, registry, authority, authenticator, bus)
+    components.background["hints-heard"] = bus.hear
+    components.background["hints-told"] = bus.speak
 
     auth = AuthService(database, authority, authenticator, passwords)
     admin = AdminService(database, authenticator, passwords)
@@ -102,6 +113,14 @@ def build(
     )
     add_suites_and_managers(config, components)
     return components
+
+
+def _forget_principals(authenticator: Authenticator, hint: Hint) -> None:
+    match hint:
+        case Hint(HintKind.PRINCIPAL, UUID() as subject):
+            authenticator.forget_here(subject)
+        case Hint(HintKind.EVERYTHING):
+            authenticator.forget_all()
 
 
 @asynccontextmanager
@@ -141,6 +160,9 @@ async def serving(config: CoordinatorConfig, passwords: Passwords | None = None)
             admin_password_file=config.admin_password_file,
         )
         components = build(config, database, made.signing_keys, passwords)
+        # Before the first holder can attach: what it misses by hints it would not know of.
+        stack.push_async_callback(drain.step, "hints", components.bus.leave)
+        await components.bus.join()
         stack.push_async_callback(drain.step, "background", background.stop)
         for name, work in components.background.items():
             background.start(name, work())

@@ -49,9 +49,10 @@ from mitosis_coordinator.sessions.workers import WorkerRegistry, WorkerSession
 def add_suites_and_managers(config: CoordinatorConfig, components: Components) -> None:
     """Make the services, sessions and duties of suites, tasks, managers and workers, and connect them."""
     database = components.database
-    signals = SignalHub()
-    registry = SessionRegistry(config.stream.max_connections)
-    worker_registry = WorkerRegistry(config.stream.max_connections)
+    bus = components.bus
+    signals = SignalHub(bus.tell)
+    registry = SessionRegistry(config.stream.max_connections, bus.tell)
+    worker_registry = WorkerRegistry(config.stream.max_connections, bus.tell)
     completion = Completion(database, signals, registry)
     suites = SuiteService(database, signals, registry, completion, enabled=config.task_suites.enabled)
     tasks = TaskService(
@@ -124,16 +125,26 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
     interval_seconds = min(10.0, config.stream.heartbeat_interval_seconds)
     timeout_seconds = config.stream.heartbeat_timeout_seconds
     liveness = Liveness(database, assignments)
-    reaper = Reaper(liveness, registry, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds)
+    leadership = bus.leadership
+
+    def leads() -> bool:
+        return leadership.held
+
+    reaper = Reaper(liveness, registry, leads, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds)
     worker_reaper = Reaper(
-        holdings, worker_registry, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds
+        holdings, worker_registry, leads, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds
     )
+    deadlines = Deadlines(completion, retries, signals)
     components.background["assigner"] = Assigner(assignments, registry, signals).run
     components.background["balancer"] = Balancer(BalanceService(database, registry), registry, signals).run
-    components.background["deadlines"] = Deadlines(completion, retries, signals).run
+    components.background["deadlines"] = lambda: leadership.work(deadlines.run)
     components.background["reaper"] = reaper.run
     components.background["worker-reaper"] = worker_reaper.run
-    components.background["retention"] = lambda: repeatedly(retries.forget_requests, RETENTION_SECONDS, "retention")
+    components.background["retention"] = lambda: leadership.work(
+        lambda: repeatedly(retries.forget_requests, RETENTION_SECONDS, "retention")
+    )
+    for listener in (signals.hear, registry.hear, worker_registry.hear):
+        bus.on_hint(listener)
     components.goodbyes["sessions"] = registry.close_all
     components.goodbyes["worker-sessions"] = worker_registry.close_all
     components.goodbyes["watchers"] = signals.close

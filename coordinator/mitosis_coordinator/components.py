@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from mitosis_coordinator.peers.bus import HintBus
 from mitosis_coordinator.rpc.server import RpcService
 from mitosis_coordinator.services.authenticator import Authenticator
 from mitosis_coordinator.services.tokens import TokenAuthority
@@ -26,6 +27,7 @@ class Components:
     registry: CollectorRegistry
     authority: TokenAuthority
     authenticator: Authenticator
+    bus: HintBus
     services: list[RpcService] = field(default_factory=list)
     background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
     goodbyes: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)

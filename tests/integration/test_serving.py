@@ -112,7 +112,7 @@ async def test_the_way_down_runs_backwards(database_url: str, tmp_path: Path) ->
             pass
     steps = [entry["step"] for entry in logs if entry["event"] == "drain_step_done"]
     assert steps[0] == "health"
-    assert steps[-5:] == ["grpc", "http", "metrics", "background", "pool"]
+    assert steps[-6:] == ["grpc", "http", "metrics", "background", "hints", "pool"]
     assert not [entry for entry in logs if entry["log_level"] in ("warning", "error")]
 
 

@@ -55,7 +55,8 @@ class Assigner:
         await self._assign_idle()
         holding = self._registry.holding()
         if holding:
-            to_release = await self._assignments.to_release(holding)
+            connected = [session.manager.manager_id for session in self._registry.attached()]
+            to_release = await self._assignments.to_release(holding, connected)
             if to_release and await self._wanted_and_idle():
                 # A suite came between the two looks: nobody is disturbed for what an idle manager can take.
                 self._wanted.set()
@@ -80,15 +81,20 @@ class Assigner:
             return
         for held in await self._assignments.unheard_of(idle):
             session = self._registry.of(held.manager_id)
-            if session is None or session.is_idle():
-                log.warning("assignment_unheard", assignment_id=held.id)
-                await self._assignments.withdraw(held.manager_id, held.id)
+            if session is None or not session.is_idle():
+                continue
+            if held.session_epoch > session.epoch:
+                # The manager is connected elsewhere by now, and has it there.
+                session.look_again()
+                continue
+            log.warning("assignment_unheard", assignment_id=held.id)
+            await self._assignments.withdraw(held.manager_id, held.id, held.session_epoch)
 
     async def _assign_idle(self) -> None:
         for session in await self._wanted_and_idle():
             if not session.is_idle():
                 continue
-            assignment = await self._assignments.assign(session.manager.manager_id)
+            assignment = await self._assignments.assign(session.manager.manager_id, session.epoch)
             if assignment is None:
                 continue
             # The manager may have come back with a new session meanwhile, which may be the one it was given to.
@@ -98,4 +104,4 @@ class Assigner:
                 await self._assignments.delivered(assignment, current.manager.manager_id)
             else:
                 log.info("assignment_undelivered", assignment_id=assignment.id)
-                await self._assignments.withdraw(session.manager.manager_id, assignment.id)
+                await self._assignments.withdraw(session.manager.manager_id, assignment.id, assignment.session_epoch)

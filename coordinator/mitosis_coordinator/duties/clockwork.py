@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -27,8 +27,8 @@ _RETRY_SECONDS = 1.0
 class Deadlines:
     """Completes suites whose auto-close time is over, and ends the back-off of tasks that wait for a retry.
 
-    It sleeps until the next one is due. Several coordinators may do it at once: every step is guarded by the row it
-    changes, so that the second finds nothing left to do.
+    It sleeps until the next one is due. One coordinator does it; should two believe that they lead, every step is
+    guarded by the row it changes, so that the second finds nothing left to do.
     """
 
     def __init__(self, completion: Completion, retries: RetryService, signals: SignalHub) -> None:
@@ -65,8 +65,8 @@ Beat = TypeVar("Beat")
 class Lives(Protocol[Beat]):
     """Where the liveness of one kind of holder is written."""
 
-    async def write(self, beats: list[tuple[UUID, int, Beat]]) -> None:
-        """Write the liveness of holders, each with the epoch of its session."""
+    async def write(self, beats: list[tuple[UUID, int, Beat]]) -> Collection[UUID]:
+        """Write the liveness of holders, each with the epoch of its session; whose session should look again."""
 
     async def silent(self, timeout_seconds: float) -> list[UUID]:
         """Holders that stayed away longer than the timeout."""
@@ -81,28 +81,30 @@ class Connected(Protocol[Beat]):
     def beats(self, heard_after: float) -> list[tuple[UUID, int, Beat]]:
         """What to write of the holders that were heard of since a time on the monotonic clock."""
 
-    def dismiss(self, holder_id: UUID) -> None:
-        """End the session of a holder that was given up; one that is there after all attaches anew."""
+    def look_again(self, holder_id: UUID) -> None:
+        """Have the session of a holder, here or elsewhere, read what there is to say to it."""
 
 
 class Reaper(Generic[Beat]):
-    """Writes that connected holders live, and takes work back from those that stayed away too long."""
+    """Writes that connected holders live and, where this coordinator leads, takes work back from the silent ones."""
 
     def __init__(
         self,
         lives: Lives[Beat],
         connected: Connected[Beat],
+        leads: Callable[[], bool],
         *,
         interval_seconds: float,
         timeout_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._leads = leads
         self._lives = lives
         self._connected = connected
         self._interval_seconds = interval_seconds
         self._timeout_seconds = timeout_seconds
         self._monotonic = monotonic
-        # Holders were not heard of while the coordinator or the database was away: that is not their fault, and each
+        # Holders were not heard of while their coordinator or the database was away: that is not their fault, and each
         # has the whole timeout to come back.
         self._armed_at = monotonic() + timeout_seconds
 
@@ -119,12 +121,16 @@ class Reaper(Generic[Beat]):
     async def round(self) -> None:
         """Write and reap once."""
         now = self._monotonic()
-        await self._lives.write(self._connected.beats(now - self._timeout_seconds))
+        for holder_id in await self._lives.write(self._connected.beats(now - self._timeout_seconds)):
+            self._connected.look_again(holder_id)
+        if not self._leads():
+            self._armed_at = now + self._timeout_seconds
         if now < self._armed_at:
             return
         for holder_id in await self._lives.silent(self._timeout_seconds):
             if await self._lives.lost(holder_id, self._timeout_seconds):
-                self._connected.dismiss(holder_id)
+                # A session that is there after all ends, and its holder attaches anew.
+                self._connected.look_again(holder_id)
 
 
 async def repeatedly(work: Callable[[], Awaitable[None]], seconds: float, name: str) -> None:

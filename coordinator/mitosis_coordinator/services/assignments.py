@@ -17,6 +17,7 @@ from mitosis_coordinator.domain.manager import (
     ManagerState,
     quarantined,
 )
+from mitosis_coordinator.domain.orders import StandingOrders
 from mitosis_coordinator.domain.suite import SUITE, Suite, SuiteEvent, SuiteState
 from mitosis_coordinator.domain.task import AttemptRef
 from mitosis_coordinator.services.endings import Endings, worker_counts_of
@@ -27,6 +28,10 @@ from mitosis_coordinator.storage.managers import HeldAssignment, HookReport
 from mitosis_coordinator.storage.pool import Connection, Database
 
 log = structlog.get_logger(__name__)
+
+# Connected managers are written of twice in this time.
+_FRESH_SECONDS = 20.0
+_PICK_TRIES = 3
 
 
 class FinishReason(StrEnum):
@@ -67,38 +72,50 @@ class AssignmentService:
         self._sessions = sessions
         self._endings = endings
 
-    async def assign(self, manager_id: UUID) -> Assignment | None:
-        """Give an idle manager the best suite that it could work for; None when there is none."""
-        async with self._database.transaction() as connection:
-            suite_id = await managers.pick_suite(connection, manager_id)
-            if suite_id is None:
-                return None
-            manager = await managers.lock(connection, manager_id)
-            if manager is None or not MANAGER.allows(ManagerState(manager.state), ManagerEvent.ASSIGNED):
-                return None
-            suite = await suites.get(connection, suite_id)
-            epoch = manager.session_epoch
-            assignment_id = await managers.insert_assignment(connection, suite_id, manager_id, epoch)
-            if suite is None or assignment_id is None:
-                return None
-            state = SUITE.after(suite.state, SuiteEvent.ASSIGNED)
-            if state is not suite.state:
-                await suites.set_state(connection, suite_id, state, SuiteEvent.ASSIGNED)
-            await managers.set_state(connection, manager_id, ManagerState.ASSIGNED, ManagerEvent.ASSIGNED)
-            counts = await worker_counts_of(connection, suite)
-        log.info("suite_assigned", suite_uuid=str(suite_id), manager_uuid=str(manager_id), assignment_id=assignment_id)
-        self._signals.suite_changed(suite_id)
-        return Assignment(assignment_id, suite, counts[manager_id][1], epoch)
+    async def assign(self, manager_id: UUID, session_epoch: int) -> Assignment | None:
+        """Give an idle manager the best suite that it could work for.
+
+        None when there is none, or when the manager has a newer session, perhaps at another coordinator.
+        """
+        for _ in range(_PICK_TRIES):
+            async with self._database.transaction() as connection:
+                suite_id = await managers.pick_suite(connection, manager_id)
+                if suite_id is None:
+                    return None
+                # Again, now that it is locked: another coordinator may just have given it all that it needs.
+                if await managers.pick_suite(connection, manager_id) != suite_id:
+                    continue
+                manager = await managers.lock(connection, manager_id)
+                if manager is None or not MANAGER.allows(ManagerState(manager.state), ManagerEvent.ASSIGNED):
+                    return None
+                suite = await suites.get(connection, suite_id)
+                if suite is None or manager.session_epoch != session_epoch:
+                    return None
+                assignment_id = await managers.insert_assignment(connection, suite_id, manager_id, session_epoch)
+                if assignment_id is None:
+                    return None
+                state = SUITE.after(suite.state, SuiteEvent.ASSIGNED)
+                if state is not suite.state:
+                    await suites.set_state(connection, suite_id, state, SuiteEvent.ASSIGNED)
+                await managers.set_state(connection, manager_id, ManagerState.ASSIGNED, ManagerEvent.ASSIGNED)
+                counts = await worker_counts_of(connection, suite)
+            log.info(
+                "suite_assigned", suite_uuid=str(suite_id), manager_uuid=str(manager_id), assignment_id=assignment_id
+            )
+            self._signals.suite_changed(suite_id)
+            return Assignment(assignment_id, suite, counts[manager_id][1], session_epoch)
+        return None
 
     async def delivered(self, assignment: Assignment, manager_id: UUID) -> None:
         """A manager was told of its assignment: the other holders share the workers anew."""
         await self._endings.share_workers(assignment.suite.id, but=manager_id)
 
-    async def withdraw(self, manager_id: UUID, assignment_id: int) -> None:
-        """End an assignment that its manager never heard of."""
+    async def withdraw(self, manager_id: UUID, assignment_id: int, session_epoch: int) -> None:
+        """End an assignment that its manager never heard of, unless a newer session of the manager has it."""
         async with self._database.transaction() as connection:
             suite_id = await self._lock_suite_of(connection, manager_id, assignment_id)
-            if suite_id is None:
+            held = await managers.held_assignment(connection, manager_id)
+            if suite_id is None or held is None or held.session_epoch != session_epoch:
                 return
             await self._endings.end(connection, assignment_id, suite_id, "Undelivered")
             await self._free_manager(connection, manager_id)
@@ -133,18 +150,29 @@ class AssignmentService:
                 return None
             return Standing(suite.state, suite.reason, await managers.may_hold(connection, suite_id, manager_id))
 
+    async def orders(self, manager_id: UUID) -> StandingOrders | None:
+        """What there is to say to a connected manager; None when it is gone."""
+        async with self._database.connection() as connection:
+            return await managers.orders(connection, manager_id)
+
+    async def share_of(self, suite_id: UUID, manager_id: UUID) -> int | None:
+        """How many workers a holder of a suite runs now, where holders share them; None where they do not."""
+        return await self._endings.share_of(suite_id, manager_id)
+
     async def wanted(self, manager_ids: Sequence[UUID]) -> list[UUID]:
         """Which of these idle managers could get a suite now."""
         async with self._database.connection() as connection:
             return await managers.wanted(connection, manager_ids)
 
-    async def to_release(self, manager_ids: Sequence[UUID]) -> list[HeldAssignment]:
+    async def to_release(self, manager_ids: Sequence[UUID], connected_ids: Sequence[UUID]) -> list[HeldAssignment]:
         """Which assignments of these managers should end for the sake of suites that nobody works for.
 
-        A manager with nothing left to run is anybody's; one that has work gives way to a higher priority alone.
+        A manager with nothing left to run is anybody's; one that has work gives way to a higher priority alone. All
+        coordinators choose among all holders, each lets its own go; and none for what an idle manager of another,
+        which is none of `connected_ids`, can take.
         """
         async with self._database.connection() as connection:
-            return await managers.to_release(connection, manager_ids)
+            return await managers.to_release(connection, manager_ids, connected_ids, _FRESH_SECONDS)
 
     async def seconds_until_back_off_ends(self) -> float | None:
         """Seconds until a manager may try a suite again that it failed to prepare; None when none waits."""
@@ -280,11 +308,12 @@ class Liveness:
         self._database = database
         self._assignments = assignments
 
-    async def write(self, beats: list[tuple[UUID, int, ManagerMetrics]]) -> None:
-        """Write the liveness of managers, each with the epoch of its session."""
-        if beats:
-            async with self._database.connection() as connection:
-                await managers.write_heartbeats(connection, beats)
+    async def write(self, beats: list[tuple[UUID, int, ManagerMetrics]]) -> set[UUID]:
+        """Write the liveness of managers, each with the epoch of its session; whose session should look again."""
+        if not beats:
+            return set()
+        async with self._database.connection() as connection:
+            return {manager_id for manager_id, _, _ in beats} - await managers.write_heartbeats(connection, beats)
 
     async def silent(self, timeout_seconds: float) -> list[UUID]:
         """Managers that stayed away longer than the timeout."""

@@ -54,7 +54,8 @@ class _Known:
 class Authenticator:
     """Resolves tokens, and remembers the answers for a few seconds.
 
-    A change made through this process is seen at once (`forget`); one made through another within `ttl_seconds`.
+    A change made through this process is seen at once (`forget`); one made through another when that says so
+    (`forget_here`), and within `ttl_seconds` when that was not heard.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Authenticator:
         self._monotonic = monotonic
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._forgettings = 0
+        self._on_forget: Callable[[UUID], None] = lambda _subject: None
 
     async def authenticate(self, token: str, accepts: TokenKind) -> Principal:
         """Return who the token belongs to.
@@ -91,7 +93,16 @@ class Authenticator:
         return known.principal
 
     def forget(self, subject: UUID) -> None:
-        """Drop what is remembered about a user, a manager or a worker, after a change."""
+        """Drop what is remembered about a user, a manager or a worker, after a change; tell the other coordinators."""
+        self.forget_here(subject)
+        self._on_forget(subject)
+
+    def on_forget(self, tell: Callable[[UUID], None]) -> None:
+        """Call `tell` whenever something changed that other coordinators may remember."""
+        self._on_forget = tell
+
+    def forget_here(self, subject: UUID) -> None:
+        """Drop what this process remembers, after a change made through another."""
         self._forgettings += 1
         for token in [token for token, known in self._known.items() if known.claims.subject == subject]:
             del self._known[token]

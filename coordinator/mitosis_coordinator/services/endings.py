@@ -73,14 +73,22 @@ class Endings:
 
     async def share_workers(self, suite_id: UUID, but: UUID) -> None:
         """Tell the holders of a suite how many workers each runs now, one manager excepted."""
-        async with self._database.connection() as connection:
-            suite = await suites.get(connection, suite_id)
-            if suite is None or suite.spec.plan.strategy is not Strategy.PROPORTIONAL:
-                return
-            counts = await worker_counts_of(connection, suite)
+        counts = await self._shares(suite_id)
         for manager_id, (assignment_id, count) in counts.items():
             if manager_id != but:
                 self._sessions.resize(manager_id, assignment_id, count)
+
+    async def share_of(self, suite_id: UUID, manager_id: UUID) -> int | None:
+        """How many workers a holder of a suite runs now, where holders share them; None where they do not."""
+        _, count = (await self._shares(suite_id)).get(manager_id, (0, None))
+        return count
+
+    async def _shares(self, suite_id: UUID) -> dict[UUID, tuple[int, int]]:
+        async with self._database.connection() as connection:
+            suite = await suites.get(connection, suite_id)
+            if suite is None or suite.spec.plan.strategy is not Strategy.PROPORTIONAL:
+                return {}
+            return await worker_counts_of(connection, suite)
 
 
 async def worker_counts_of(connection: Connection, suite: Suite) -> dict[UUID, tuple[int, int]]:

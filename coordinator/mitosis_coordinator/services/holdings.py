@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 
 from mitosis_coordinator.domain.errors import InvalidToken
+from mitosis_coordinator.domain.orders import StandingOrders
 from mitosis_coordinator.domain.task import AttemptRef
 from mitosis_coordinator.domain.worker import WorkerPulse
 from mitosis_coordinator.services.ports import Signals
@@ -117,11 +118,17 @@ class HoldingService:
         log.info("worker_left", worker_uuid=str(worker_id))
         self._ready(group_ids)
 
-    async def write(self, beats: list[tuple[UUID, int, WorkerPulse]]) -> None:
-        """Write the liveness of workers, each with the epoch of its session."""
-        if beats:
-            async with self._database.connection() as connection:
-                await workers.write_pulses(connection, beats)
+    async def orders(self, worker_id: UUID) -> StandingOrders | None:
+        """What there is to say to a connected worker; None when it is gone."""
+        async with self._database.connection() as connection:
+            return await workers.orders(connection, worker_id)
+
+    async def write(self, beats: list[tuple[UUID, int, WorkerPulse]]) -> set[UUID]:
+        """Write the liveness of workers, each with the epoch of its session; whose session should look again."""
+        if not beats:
+            return set()
+        async with self._database.connection() as connection:
+            return {worker_id for worker_id, _, _ in beats} - await workers.write_pulses(connection, beats)
 
     async def silent(self, timeout_seconds: float) -> list[UUID]:
         """Workers that stayed away longer than the timeout."""

@@ -1,4 +1,4 @@
-"""What services ask of the live part of the coordinator: waking, and talking to connected managers."""
+"""What services ask of the live part of the coordinators: waking, and talking to connected managers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ class Signals(Protocol):
 
 
 class LiveSessions(Protocol):
-    """The managers that are connected. What is said to one that is not is lost; `Attach` makes up for it."""
+    """The managers that are connected, here or to another coordinator.
+
+    What concerns one that is connected elsewhere is only hinted at: its session reads from the database what there is
+    to say. What is said to one that is connected nowhere is lost; `Attach` makes up for it.
+    """
 
     def cancel_suite(self, suite_id: UUID, reason: str, *, running_too: bool) -> None:
         """Tell the holders of a suite that it was cancelled."""
@@ -55,11 +59,14 @@ class LiveSessions(Protocol):
         """End the session of a manager whose token ended; it comes back if it has a new one."""
 
     def shut_down(self, manager_id: UUID, reason: str, *, graceful: bool) -> bool:
-        """Tell a manager to end; False when it is not connected."""
+        """Tell a manager to end; False when it is not connected here."""
+
+    def look_again(self, manager_id: UUID) -> None:
+        """Have the session of a manager, wherever it is, read what there is to say to it."""
 
 
 class LiveWorkers(Protocol):
-    """The independent workers that are connected. What is said to one that is not is lost, as with managers."""
+    """The independent workers that are connected, here or to another coordinator, as with managers."""
 
     def cancel_tasks(self, worker_id: UUID, assignment_id: int, tasks: Sequence[AttemptRef]) -> None:
         """Tell a worker to stop some tasks."""
@@ -71,4 +78,7 @@ class LiveWorkers(Protocol):
         """End the session of a worker whose token ended; it comes back if it has a new one."""
 
     def shut_down(self, worker_id: UUID, reason: str, *, graceful: bool) -> bool:
-        """Tell a worker to end; False when it is not connected."""
+        """Tell a worker to end; False when it is not connected here."""
+
+    def look_again(self, worker_id: UUID) -> None:
+        """Have the session of a worker, wherever it is, read what there is to say to it."""

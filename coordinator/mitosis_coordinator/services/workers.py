@@ -146,8 +146,15 @@ class WorkerService:
         """
         async with self._database.connection() as connection:
             worker = await self._controlled(connection, principal, worker_id)
-        if not self._live.shut_down(worker_id, f"asked by {principal.username}", graceful=graceful):
-            raise WrongState("worker", worker.name, worker.pulse.state, "shut_down", (), besides=" and not connected")
+        reason = f"asked by {principal.username}"
+        if not self._live.shut_down(worker_id, reason, graceful=graceful):
+            async with self._database.connection() as connection:
+                ordered = await workers.order_shutdown(connection, worker_id, reason, graceful=graceful)
+            if not ordered:
+                state = worker.pulse.state
+                raise WrongState("worker", worker.name, state, "shut_down", (), besides=" and not connected")
+            # Another coordinator has its stream, or it is about to come back.
+            self._live.look_again(worker_id)
         log.info("worker_shutdown_requested", worker_uuid=str(worker_id), graceful=graceful)
         return worker
 

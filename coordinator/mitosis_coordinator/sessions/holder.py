@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 
 from mitosis_coordinator.domain.errors import SessionReplaced, StorageUnavailable
+from mitosis_coordinator.domain.orders import ShutdownOrder, StandingOrders
 from mitosis_coordinator.domain.task import AttemptRef, Report
 from mitosis_coordinator.services.reports import ReportService
 from mitosis_coordinator.sessions import machine
@@ -64,6 +65,9 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
         self._state = SessionState()
         self._attached = False
         self._feed_wanted = asyncio.Event()
+        self._look_wanted = False
+        # Told already; it stays in the database until the holder's process is another.
+        self._shutdown_told: ShutdownOrder | None = None
         self._to_commit: asyncio.Queue[msg.TaskReports] = asyncio.Queue(REPORT_BATCHES_AHEAD)
         self._closed_because: Exception | None = None
         self._closed = asyncio.Event()
@@ -128,6 +132,15 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
             self._cancelled.update(cancel.refs)
             self._put(cancel)
 
+    def look_again(self) -> None:
+        """Read from the database, soon, what there is to say to the holder: another coordinator wrote it."""
+        self._look_wanted = True
+        self._feed_wanted.set()
+
+    @abstractmethod
+    def shut_down(self, reason: str, *, graceful: bool) -> None:
+        """Have the holder's process end."""
+
     @abstractmethod
     async def _attach(self, incoming: AsyncIterator[IncomingMessage]) -> None:
         """Take the first message, answer it, and be found from then on."""
@@ -149,8 +162,15 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
         """What the database believes that the holder holds."""
 
     @abstractmethod
+    async def _orders(self) -> StandingOrders | None:
+        """What the database has to say to the holder; None when it is gone."""
+
+    @abstractmethod
     async def _sweep(self) -> None:
         """Look at what a lost hint would have told of."""
+
+    async def _resize(self) -> None:
+        """The holder may run more workers from now on, or fewer."""
 
     def _exhausted(self) -> None:
         """There is nothing left to hand out."""
@@ -222,11 +242,29 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
             except TimeoutError:
                 await self._sweep()
             self._feed_wanted.clear()
+            if self._look_wanted:
+                self._look_wanted = False
+                await self._look()
             while (limit := self._allowed()) and await self._claim(limit):
                 await self.outbox.room()
             if self._in_doubt:
                 self._in_doubt = False
-                await self._give_back_unheard()
+                await self._compare()
+
+    async def _look(self) -> None:
+        """Do what another coordinator wanted of this session."""
+        orders = await self._persist(self._orders)
+        if orders is None or (orders.epoch == self.epoch and orders.offline):
+            # It is gone, or was given up while it was silent; one that is there after all attaches anew.
+            self.close()
+        elif orders.epoch > self.epoch:
+            self.replace()
+        else:
+            if orders.shutdown is not None and orders.shutdown != self._shutdown_told:
+                self._shutdown_told = orders.shutdown
+                self.shut_down(orders.shutdown.reason, graceful=orders.shutdown.graceful)
+            await self._sweep()
+            await self._resize()
 
     async def _claim(self, limit: int) -> bool:
         """Claim and send one batch; whether more may be there."""
@@ -265,18 +303,25 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
         """Whether another claim could find something."""
         return claimed == limit
 
-    async def _give_back_unheard(self) -> None:
-        """Make Ready again what was claimed by a statement whose answer was lost: nobody else would ever miss it.
+    async def _compare(self) -> None:
+        """Compare what the holder was sent with what the database believes that it holds.
 
+        What it was never sent was claimed by a statement whose answer was lost, and is Ready again: nobody else would
+        ever miss it. What it does not hold any more was cancelled through another coordinator, and is to be stopped.
         Only the feeder claims, so none of its claims is under way while it looks here; what comes back meanwhile is
-        fenced by its attempt.
+        fenced by its attempt, and a holder passes over orders for what it has not.
         """
         assignment_id = self._state.assignment_id
-        if assignment_id is None or self._state.phase is not Phase.HOLDING:
+        if assignment_id is None:
             return
+        out = {AttemptRef(task_id, attempt) for task_id, attempt in self._out.items()}
         believed = await self._persist(lambda: self._held_tasks(assignment_id))
+        revoked = [ref for ref in out - believed if self._out.get(ref.task_id) == ref.attempt]
+        if revoked:
+            self._came_back(revoked)
+            self.cancel_tasks(msg.CancelTasks(assignment_id, tuple(revoked)))
         unheard = [ref for ref in believed if self._out.get(ref.task_id) != ref.attempt]
-        if unheard and self._state.holds(assignment_id):
+        if unheard and self._state.holds(assignment_id) and self._state.phase is Phase.HOLDING:
             log.warning("claim_unheard", holder_uuid=str(self.holder_id), count=len(unheard))
             await self._persist(lambda: self._reports.handed_back(self.holder_id, assignment_id, unheard))
 

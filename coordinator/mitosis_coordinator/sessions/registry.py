@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from mitosis_coordinator.domain.errors import InvalidToken
+from mitosis_coordinator.domain.hints import Hint, HintKind, Tell, tell_nobody
 from mitosis_coordinator.domain.manager import ManagerMetrics
 from mitosis_coordinator.domain.task import AttemptRef
 from mitosis_coordinator.sessions import messages as msg
@@ -16,8 +17,8 @@ from mitosis_coordinator.sessions.session import Session
 class SessionRegistry(Roster[Session, ManagerMetrics]):
     """The live sessions of managers, and what the rest of the coordinator says to them."""
 
-    def __init__(self, max_connections: int) -> None:
-        super().__init__("connected managers", max_connections)
+    def __init__(self, max_connections: int, tell: Tell = tell_nobody) -> None:
+        super().__init__("connected managers", max_connections, tell)
         self._by_suite: dict[UUID, set[Session]] = {}
         self._suite_of: dict[Session, UUID] = {}
 
@@ -58,18 +59,23 @@ class SessionRegistry(Roster[Session, ManagerMetrics]):
         """Tell the holders of a suite that it was cancelled."""
         for session in list(self._by_suite.get(suite_id, ())):
             session.cancel_suite(reason, running_too=running_too)
+        self._tell(Hint(HintKind.SUITE_HOLDERS, suite_id))
 
     def release_suite(self, suite_id: UUID, manager_ids: Sequence[UUID] | None = None) -> None:
         """Tell the holders of a suite, or some of them, to finish what runs and to let go."""
         for session in list(self._by_suite.get(suite_id, ())):
             if manager_ids is None or session.manager.manager_id in manager_ids:
                 session.release()
+        if manager_ids is None or manager_ids:
+            self._tell(Hint(HintKind.SUITE_HOLDERS, suite_id))
 
     def cancel_tasks(self, manager_id: UUID, assignment_id: int, tasks: Sequence[AttemptRef]) -> None:
         """Tell a manager to stop some tasks."""
         session = self.of(manager_id)
         if session is not None:
             session.cancel_tasks(msg.CancelTasks(assignment_id, tuple(tasks)))
+        else:
+            self._tell(Hint(HintKind.HOLDER, manager_id))
 
     def recall_tasks(self, manager_id: UUID, assignment_id: int, count: int) -> None:
         """Ask a manager to hand back so many unstarted tasks, and leave what is Ready to others for a moment."""
@@ -82,6 +88,8 @@ class SessionRegistry(Roster[Session, ManagerMetrics]):
         session = self.of(manager_id)
         if session is not None:
             session.resize(msg.ConfigUpdate(assignment_id, worker_count))
+        else:
+            self._tell(Hint(HintKind.HOLDER, manager_id))
 
     def metrics_of(self, manager_id: UUID) -> ManagerMetrics | None:
         """What a manager's last heartbeat said; None when it is not connected here."""
@@ -93,12 +101,23 @@ class SessionRegistry(Roster[Session, ManagerMetrics]):
         self.close_those_of(manager_id, InvalidToken("the manager's token was revoked or replaced by a newer one"))
 
     def shut_down(self, manager_id: UUID, reason: str, *, graceful: bool) -> bool:
-        """Tell a manager to end; False when it is not connected."""
+        """Tell a manager to end; False when it is not connected here."""
         session = self.of(manager_id)
         if session is None:
             return False
         session.shut_down(reason, graceful=graceful)
         return True
+
+    def hear(self, hint: Hint) -> None:
+        """Do what a hint of another coordinator means for the sessions of this one."""
+        match hint:
+            case Hint(HintKind.SUITE_HOLDERS, UUID() as suite_id):
+                for session in self._by_suite.get(suite_id, ()):
+                    session.look_again()
+            case Hint(HintKind.PRINCIPAL, UUID() as manager_id):
+                self.disconnect(manager_id)
+            case _:
+                super().hear(hint)
 
     def _index(self, session: Session, suite_id: UUID | None) -> None:
         before = self._suite_of.pop(session, None)

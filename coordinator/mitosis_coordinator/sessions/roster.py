@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from mitosis_coordinator.domain.errors import LimitExceeded, ShuttingDown
+from mitosis_coordinator.domain.hints import Hint, HintKind, Tell, tell_nobody
 
 Pulse = TypeVar("Pulse", covariant=True)
 
@@ -29,6 +30,9 @@ class Rostered(Protocol[Pulse]):
     def replace(self) -> None:
         """End the session in favour of a newer one of the same holder."""
 
+    def look_again(self) -> None:
+        """Read from the database what there is to say to the holder."""
+
 
 S = TypeVar("S", bound=Rostered[object])
 P = TypeVar("P")
@@ -37,7 +41,8 @@ P = TypeVar("P")
 class Roster(Generic[S, P]):
     """Counts sessions from their stream's beginning, and knows the attached ones by their holder."""
 
-    def __init__(self, subject: str, max_connections: int) -> None:
+    def __init__(self, subject: str, max_connections: int, tell: Tell = tell_nobody) -> None:
+        self._tell = tell
         self._subject = subject
         self._max_connections = max_connections
         self._open: set[S] = set()
@@ -79,7 +84,10 @@ class Roster(Generic[S, P]):
                 session.replace()
                 return False
             other.replace()
-        self._by_holder[session.holder_id] = session
+        if other is not session:
+            self._by_holder[session.holder_id] = session
+            # An older session at another coordinator ends by it.
+            self._tell(Hint(HintKind.HOLDER, session.holder_id))
         return True
 
     def of(self, holder_id: UUID) -> S | None:
@@ -103,11 +111,24 @@ class Roster(Generic[S, P]):
         for session in [session for session in self._open if session.holder_id == holder_id]:
             session.close(because)
 
-    def dismiss(self, holder_id: UUID) -> None:
-        """End the session of a holder that was given up; one that is there after all attaches anew."""
+    def look_again(self, holder_id: UUID) -> None:
+        """Have the session of a holder, here or elsewhere, read what there is to say to it."""
         session = self._by_holder.get(holder_id)
         if session is not None:
-            session.close()
+            session.look_again()
+        else:
+            self._tell(Hint(HintKind.HOLDER, holder_id))
+
+    def hear(self, hint: Hint) -> None:
+        """Do what a hint of another coordinator means for the sessions of this one."""
+        match hint:
+            case Hint(HintKind.HOLDER, UUID() as holder_id):
+                session = self._by_holder.get(holder_id)
+                if session is not None:
+                    session.look_again()
+            case Hint(HintKind.EVERYTHING):
+                for session in self._by_holder.values():
+                    session.look_again()
 
     async def close_all(self) -> None:
         """End every session and take no more, because the coordinator is going down; returns when they have ended."""

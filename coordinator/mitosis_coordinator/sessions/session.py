@@ -13,6 +13,7 @@ import structlog
 
 from mitosis_coordinator.domain.errors import InvalidField
 from mitosis_coordinator.domain.manager import HOLDING_STATES, ManagerMetrics, ManagerState
+from mitosis_coordinator.domain.orders import StandingOrders
 from mitosis_coordinator.domain.principal import ManagerPrincipal
 from mitosis_coordinator.domain.suite import FINAL_STATES, SuiteState
 from mitosis_coordinator.domain.task import AttemptRef, Report
@@ -167,12 +168,12 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
             self._changed(self)
         elif attachment.assignment is not None:
             self._hold(SessionEvent.RESUMED, attachment.assignment)
-            self._out = {ref.task_id: ref.attempt for ref in first.held}
+            revoked = set(attachment.revoked)
+            self._out = {ref.task_id: ref.attempt for ref in first.held if ref not in revoked}
             suite = attachment.assignment.suite
             self._follow_suite(Standing(suite.state, suite.reason, attachment.eligible))
-            update = msg.ConfigUpdate(attachment.assignment.id, attachment.assignment.worker_count)
             if self._state.phase is Phase.HOLDING:
-                self._put(update)
+                self.resize(msg.ConfigUpdate(attachment.assignment.id, attachment.assignment.worker_count))
         else:
             self._changed(self)
         # Only now can somebody find the session.
@@ -293,15 +294,28 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
             self._proven = assignment_id
             await self._persist(lambda: self._assignments.proven(self.manager.manager_id, assignment_id))
 
+    async def _orders(self) -> StandingOrders | None:
+        return await self._assignments.orders(self.manager.manager_id)
+
     async def _sweep(self) -> None:
-        if self._state.phase is not Phase.HOLDING or self._state.suite_id is None:
-            return
         suite_id = self._state.suite_id
-        standing = await self._persist(lambda: self._assignments.standing(suite_id, self.manager.manager_id))
-        if self._state.suite_id == suite_id:
-            self._follow_suite(standing)
-        await self._give_back_unheard()
+        if suite_id is None:
+            return
+        # In this order: what was cancelled together with its suite is stopped, and not waited for.
+        await self._compare()
+        if self._state.phase is Phase.HOLDING:
+            standing = await self._persist(lambda: self._assignments.standing(suite_id, self.manager.manager_id))
+            if self._state.suite_id == suite_id:
+                self._follow_suite(standing)
         self._offer()
+
+    async def _resize(self) -> None:
+        assignment_id, suite_id = self._state.assignment_id, self._state.suite_id
+        if assignment_id is None or suite_id is None:
+            return
+        count = await self._persist(lambda: self._assignments.share_of(suite_id, self.manager.manager_id))
+        if count is not None and count != self._workers and self._state.phase is Phase.HOLDING:
+            self.resize(msg.ConfigUpdate(assignment_id, count))
 
     def _held(self) -> tuple[int, UUID]:
         if self._state.assignment_id is None or self._state.suite_id is None:

@@ -1,17 +1,23 @@
-"""Hints between the parts of one process."""
+"""Hints between the parts of one process, and from and to the other coordinators."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from mitosis_coordinator.domain.hints import Hint, HintKind, Tell, tell_nobody
+
 
 class SignalHub:
-    """Wakes whoever waits for a suite, for work, or for a deadline. Waking twice wakes once."""
+    """Wakes whoever waits for a suite, for work, or for a deadline. Waking twice wakes once.
 
-    def __init__(self) -> None:
+    `tell` passes on what concerns other coordinators; `hear` is the other end of that.
+    """
+
+    def __init__(self, tell: Tell = tell_nobody) -> None:
+        self._tell = tell
         self._watchers: dict[UUID, set[asyncio.Event]] = {}
         self._feeders: dict[UUID, set[asyncio.Event]] = {}
         self._group_feeders: dict[UUID, set[asyncio.Event]] = {}
@@ -22,37 +28,48 @@ class SignalHub:
 
     def suite_changed(self, suite_id: UUID) -> None:
         """Wake those who watch the suite."""
-        for event in self._watchers.get(suite_id, ()):
-            event.set()
+        self._announce(Hint(HintKind.SUITE_CHANGED, suite_id))
 
     def tasks_ready(self, suite_id: UUID) -> None:
         """Wake the sessions that hold the suite, and whoever finds managers for suites."""
-        for event in self._feeders.get(suite_id, ()):
-            event.set()
-        for notify in self._on_work:
-            notify()
+        self._announce(Hint(HintKind.TASKS_READY, suite_id))
 
     def independent_tasks_ready(self, group_id: UUID) -> None:
         """Wake the sessions of the workers that run the group's tasks of no suite."""
-        for event in self._group_feeders.get(group_id, ()):
-            event.set()
+        self._announce(Hint(HintKind.INDEPENDENT_TASKS_READY, group_id))
 
     def manager_changed(self, manager_id: UUID) -> None:
-        """Wake whoever finds suites for managers."""
-        for notify in self._on_work:
-            notify()
+        """Wake whoever finds suites for managers: here, where the manager is connected."""
+        _call(self._on_work)
 
     def deadline_changed(self) -> None:
         """Wake the duties that sleep until something falls due."""
-        for notify in self._on_deadline:
-            notify()
+        self._announce(Hint(HintKind.DEADLINE_CHANGED))
+
+    def hear(self, hint: Hint) -> None:
+        """Wake those in this process whom a hint is for."""
+        match hint:
+            case Hint(HintKind.SUITE_CHANGED, UUID() as suite_id):
+                _set(self._watchers.get(suite_id, ()))
+            case Hint(HintKind.TASKS_READY, UUID() as suite_id):
+                _set(self._feeders.get(suite_id, ()))
+                _call(self._on_work)
+            case Hint(HintKind.INDEPENDENT_TASKS_READY, UUID() as group_id):
+                _set(self._group_feeders.get(group_id, ()))
+            case Hint(HintKind.DEADLINE_CHANGED):
+                _call(self._on_deadline)
+            case Hint(HintKind.EVERYTHING):
+                for table in (self._watchers, self._feeders, self._group_feeders):
+                    for events in table.values():
+                        _set(events)
+                _call(self._on_work)
+                _call(self._on_deadline)
 
     async def close(self) -> None:
         """Wake everybody who watches a suite, to see that `closing` is true."""
         self.closing = True
         for events in self._watchers.values():
-            for event in events:
-                event.set()
+            _set(events)
 
     def tail_reached(self, suite_id: UUID) -> None:
         """Wake whoever levels tails: a holder of the suite has nothing to run, or more than it runs."""
@@ -88,6 +105,20 @@ class SignalHub:
         """Have `event` set whenever the group has tasks of no suite to hand out."""
         with _registered(self._group_feeders, group_id, event):
             yield
+
+    def _announce(self, hint: Hint) -> None:
+        self.hear(hint)
+        self._tell(hint)
+
+
+def _set(events: Iterable[asyncio.Event]) -> None:
+    for event in events:
+        event.set()
+
+
+def _call(notified: Iterable[Callable[[], None]]) -> None:
+    for notify in notified:
+        notify()
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from uuid import UUID
 import structlog
 
 from mitosis_coordinator.domain.errors import InvalidField, InvalidToken
+from mitosis_coordinator.domain.hints import Hint, HintKind, Tell, tell_nobody
+from mitosis_coordinator.domain.orders import StandingOrders
 from mitosis_coordinator.domain.principal import WorkerPrincipal
 from mitosis_coordinator.domain.task import AttemptRef
 from mitosis_coordinator.domain.worker import WorkerPulse, WorkerState
@@ -129,21 +131,26 @@ class WorkerSession(HolderSession[msg.WorkerIncoming, msg.WorkerOutgoing]):
     async def _held_tasks(self, assignment_id: int) -> Set[AttemptRef]:
         return await self._holdings.held_tasks(assignment_id)
 
+    async def _orders(self) -> StandingOrders | None:
+        return await self._holdings.orders(self.holder_id)
+
     async def _sweep(self) -> None:
-        await self._give_back_unheard()
+        await self._compare()
 
 
 class WorkerRegistry(Roster[WorkerSession, WorkerPulse]):
     """The live sessions of workers, and what the rest of the coordinator says to them."""
 
-    def __init__(self, max_connections: int) -> None:
-        super().__init__("connected workers", max_connections)
+    def __init__(self, max_connections: int, tell: Tell = tell_nobody) -> None:
+        super().__init__("connected workers", max_connections, tell)
 
     def cancel_tasks(self, worker_id: UUID, assignment_id: int, tasks: Sequence[AttemptRef]) -> None:
         """Tell a worker to stop some tasks."""
         session = self.of(worker_id)
         if session is not None:
             session.cancel_tasks(msg.CancelTasks(assignment_id, tuple(tasks)))
+        else:
+            self._tell(Hint(HintKind.HOLDER, worker_id))
 
     def pulse_of(self, worker_id: UUID) -> WorkerPulse | None:
         """Where a worker stands now; None when it is not connected here."""
@@ -155,9 +162,17 @@ class WorkerRegistry(Roster[WorkerSession, WorkerPulse]):
         self.close_those_of(worker_id, InvalidToken("the worker's token was revoked or replaced by a newer one"))
 
     def shut_down(self, worker_id: UUID, reason: str, *, graceful: bool) -> bool:
-        """Tell a worker to end; False when it is not connected."""
+        """Tell a worker to end; False when it is not connected here."""
         session = self.of(worker_id)
         if session is None:
             return False
         session.shut_down(reason, graceful=graceful)
         return True
+
+    def hear(self, hint: Hint) -> None:
+        """Do what a hint of another coordinator means for the sessions of this one."""
+        match hint:
+            case Hint(HintKind.PRINCIPAL, UUID() as worker_id):
+                self.disconnect(worker_id)
+            case _:
+                super().hear(hint)

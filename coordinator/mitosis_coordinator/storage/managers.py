@@ -21,9 +21,10 @@ from mitosis_coordinator.domain.manager import (
     ManagerState,
     Membership,
 )
+from mitosis_coordinator.domain.orders import StandingOrders
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
-from mitosis_coordinator.storage.rows import execute, fetch_all, fetch_one, fetch_value
+from mitosis_coordinator.storage.rows import execute, fetch_all, fetch_one, fetch_value, read_orders
 
 _SQL = load_queries("managers")
 _ASSIGNMENTS = load_queries("assignments")
@@ -220,14 +221,30 @@ async def note_failed_preparations(connection: Connection, manager_id: UUID, sui
     await execute(connection, _SQL["note_failed_preparations"], parameters)
 
 
-async def write_heartbeats(connection: Connection, beats: Sequence[tuple[UUID, int, ManagerMetrics]]) -> None:
-    """Write the liveness of many managers, each with the epoch of its session."""
+async def write_heartbeats(connection: Connection, beats: Sequence[tuple[UUID, int, ManagerMetrics]]) -> set[UUID]:
+    """Write the liveness of many managers, each with the epoch of its session.
+
+    Returns:
+        Those whose session is current, and has nothing to look at.
+    """
     parameters = {
         "ids": [manager_id for manager_id, _, _ in beats],
         "epochs": [epoch for _, epoch, _ in beats],
         "metrics": [Jsonb(asdict(metrics)) for _, _, metrics in beats],
     }
-    await execute(connection, _SQL["write_heartbeats"], parameters)
+    cursor = await connection.execute(_SQL["write_heartbeats"], parameters)
+    return {row[0] for row in await cursor.fetchall()}
+
+
+async def orders(connection: Connection, manager_id: UUID) -> StandingOrders | None:
+    """What there is to say to a connected manager; None when it is gone."""
+    return await fetch_one(connection, read_orders, _SQL["orders"], {"manager_id": manager_id})
+
+
+async def order_shutdown(connection: Connection, manager_id: UUID, reason: str, *, graceful: bool) -> bool:
+    """Order the process of a manager to end, wherever it is connected; False when it is not believed to live."""
+    parameters = {"manager_id": manager_id, "reason": reason, "graceful": graceful}
+    return await fetch_value(connection, _SQL["order_shutdown"], parameters) is not None
 
 
 async def touch(connection: Connection, manager_id: UUID, metrics: ManagerMetrics) -> None:
@@ -259,9 +276,18 @@ async def wanted(connection: Connection, manager_ids: Sequence[UUID]) -> list[UU
     return [row[0] for row in await cursor.fetchall()]
 
 
-async def to_release(connection: Connection, manager_ids: Sequence[UUID]) -> list[HeldAssignment]:
-    """The assignments of these managers that should end for suites that nobody works for."""
-    parameters = {"manager_ids": list(manager_ids)}
+async def to_release(
+    connection: Connection, manager_ids: Sequence[UUID], connected_ids: Sequence[UUID], fresh_seconds: float
+) -> list[HeldAssignment]:
+    """The assignments of these managers that should end for suites that nobody works for.
+
+    Of managers that are none of `connected_ids` those count that were heard of in the last `fresh_seconds`.
+    """
+    parameters = {
+        "manager_ids": list(manager_ids),
+        "connected_ids": list(connected_ids),
+        "fresh_seconds": fresh_seconds,
+    }
     return await fetch_all(connection, HeldAssignment, _ASSIGNMENTS["assignments_to_release"], parameters)
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from psycopg.rows import kwargs_row
 
+from mitosis_coordinator.domain.orders import ShutdownOrder, StandingOrders
 from mitosis_coordinator.storage.pool import Connection
 
 Row = TypeVar("Row")
@@ -42,3 +43,9 @@ async def execute(connection: Connection, query: str, parameters: Parameters | N
     """Run a statement and return how many rows it touched."""
     cursor = await connection.execute(query, parameters)
     return cursor.rowcount
+
+
+def read_orders(session_epoch: int, state: str, shutdown_graceful: bool | None, shutdown_reason: str) -> StandingOrders:
+    """Build what there is to say to a connected holder out of its row."""
+    shutdown = None if shutdown_graceful is None else ShutdownOrder(shutdown_graceful, shutdown_reason)
+    return StandingOrders(session_epoch, state == "Offline", shutdown)

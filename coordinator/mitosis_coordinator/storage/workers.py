@@ -9,10 +9,11 @@ from uuid import UUID
 
 from psycopg.rows import dict_row
 
+from mitosis_coordinator.domain.orders import StandingOrders
 from mitosis_coordinator.domain.worker import Worker, WorkerGroup, WorkerPulse, WorkerState
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
-from mitosis_coordinator.storage.rows import execute, fetch_one, fetch_value
+from mitosis_coordinator.storage.rows import execute, fetch_one, fetch_value, read_orders
 
 _SQL = load_queries("workers")
 
@@ -136,8 +137,12 @@ async def set_offline(connection: Connection, worker_id: UUID) -> None:
     await execute(connection, _SQL["set_offline"], {"worker_id": worker_id})
 
 
-async def write_pulses(connection: Connection, pulses: Sequence[tuple[UUID, int, WorkerPulse]]) -> None:
-    """Write the liveness of many workers, each with the epoch of its session."""
+async def write_pulses(connection: Connection, pulses: Sequence[tuple[UUID, int, WorkerPulse]]) -> set[UUID]:
+    """Write the liveness of many workers, each with the epoch of its session.
+
+    Returns:
+        Those whose session is current, and has nothing to look at.
+    """
     parameters = {
         "ids": [worker_id for worker_id, _, _ in pulses],
         "epochs": [epoch for _, epoch, _ in pulses],
@@ -145,7 +150,19 @@ async def write_pulses(connection: Connection, pulses: Sequence[tuple[UUID, int,
         "completed": [pulse.tasks_completed for _, _, pulse in pulses],
         "failed": [pulse.tasks_failed for _, _, pulse in pulses],
     }
-    await execute(connection, _SQL["write_pulses"], parameters)
+    cursor = await connection.execute(_SQL["write_pulses"], parameters)
+    return {row[0] for row in await cursor.fetchall()}
+
+
+async def orders(connection: Connection, worker_id: UUID) -> StandingOrders | None:
+    """What there is to say to a connected worker; None when it is gone."""
+    return await fetch_one(connection, read_orders, _SQL["orders"], {"worker_id": worker_id})
+
+
+async def order_shutdown(connection: Connection, worker_id: UUID, reason: str, *, graceful: bool) -> bool:
+    """Order the process of a worker to end, wherever it is connected; False when it is not believed to live."""
+    parameters = {"worker_id": worker_id, "reason": reason, "graceful": graceful}
+    return await fetch_value(connection, _SQL["order_shutdown"], parameters) is not None
 
 
 async def silent(connection: Connection, timeout_seconds: float) -> list[UUID]:

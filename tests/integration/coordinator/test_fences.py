@@ -59,8 +59,13 @@ class World:
         attached = await self.attachments.attach(self.manager_id, introduction, state, assignment_id, frozenset())
         return attached.verdict
 
+    async def epoch(self) -> int:
+        orders = await self.assignments.orders(self.manager_id)
+        assert orders is not None
+        return orders.epoch
+
     async def take(self) -> Assignment:
-        assignment = await self.assignments.assign(self.manager_id)
+        assignment = await self.assignments.assign(self.manager_id, await self.epoch())
         assert assignment is not None
         await self.assignments.follow(self.manager_id, assignment.id, ManagerState.EXECUTING)
         return assignment
@@ -142,9 +147,9 @@ async def test_what_a_manager_never_heard_of_is_withdrawn(world: World) -> None:
     await world.attach()
     suite_id = await world.suite()
     await world.submit(suite_id, 1)
-    assert await world.assignments.assign(world.manager_id) is not None
+    assert await world.assignments.assign(world.manager_id, await world.epoch()) is not None
     [held] = await world.assignments.unheard_of([world.manager_id])
-    await world.assignments.withdraw(held.manager_id, held.id)
+    await world.assignments.withdraw(held.manager_id, held.id, held.session_epoch)
     async with world.database.connection() as connection:
         suite = await suites.get(connection, suite_id)
     assert suite is not None

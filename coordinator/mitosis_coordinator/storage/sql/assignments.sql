@@ -49,12 +49,14 @@ WHERE e.manager_id = ANY(%(manager_ids)s)
            LIMIT 1) IS NOT NULL)
 
 -- name: assignments_to_release
--- For each suite that nobody can work for, the assignment that should end for it, if any.
+-- For each suite that nobody can work for, the assignment that should end for it, if any and if it is one of these.
+SELECT * FROM (
 SELECT DISTINCT ON (s.id) a.id, a.task_suite_id, a.manager_id, a.state, a.session_epoch
 FROM task_suites s
 JOIN task_suite_managers e ON e.task_suite_id = s.id
 JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
 JOIN assignments a ON a.manager_id = e.manager_id AND a.state = 'Executing'
+JOIN node_managers m ON m.id = a.manager_id
 JOIN task_suites held ON held.id = a.task_suite_id
 CROSS JOIN LATERAL (SELECT (
     SELECT t.id FROM active_tasks t WHERE t.assignment_id = a.id LIMIT 1
@@ -63,7 +65,8 @@ CROSS JOIN LATERAL (SELECT (
       AND NOT (a.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
     ORDER BY t.priority DESC, t.id LIMIT 1
 ) IS NULL AS nothing_left) AS holder
-WHERE a.manager_id = ANY(%(manager_ids)s) AND a.task_suite_id <> s.id
+WHERE (a.manager_id = ANY(%(manager_ids)s) OR m.last_heartbeat_at > now() - make_interval(secs => %(fresh_seconds)s))
+  AND a.task_suite_id <> s.id
   AND s.state IN ('Queued', 'Open', 'Executing')
   AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
   AND (e.retry_after IS NULL OR e.retry_after <= now())
@@ -82,7 +85,21 @@ WHERE a.manager_id = ANY(%(manager_ids)s) AND a.task_suite_id <> s.id
                              AND NOT (a.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))
            LIMIT 1) IS NOT NULL)
   AND (holder.nothing_left OR s.priority > held.priority)
+  -- An idle manager of another coordinator is about to take the suite; those of this one were looked at before.
+  AND NOT EXISTS (
+      SELECT 1 FROM node_managers i
+      JOIN task_suite_managers ie ON ie.manager_id = i.id AND ie.task_suite_id = s.id
+      JOIN group_node_manager ig ON ig.manager_id = i.id AND ig.group_id = s.group_id AND ig.role = 'Worker'
+      WHERE i.state = 'Idle' AND i.last_heartbeat_at > now() - make_interval(secs => %(fresh_seconds)s)
+        AND NOT (i.id = ANY(%(connected_ids)s))
+        AND (ie.selection = 'UserSpecified' OR NOT s.managers_by_hand)
+        AND (ie.retry_after IS NULL OR ie.retry_after <= now())
+        AND (SELECT t.id FROM active_tasks t
+             WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
+               AND NOT (i.id = ANY(coalesce(t.excluded_manager_ids, '{}')))
+             ORDER BY t.priority DESC, t.id LIMIT 1) IS NOT NULL)
 ORDER BY s.id, holder.nothing_left DESC, held.priority, a.id
+) AS chosen WHERE manager_id = ANY(%(manager_ids)s)
 
 -- name: holders_of_tail
 -- The managers that execute a suite and what each holds of it; no row while the suite has Ready tasks.

@@ -73,7 +73,9 @@ UPDATE node_managers SET session_epoch = session_epoch + 1, session_uuid = %(ses
     tags = CASE WHEN cardinality(%(tags)s::text[]) = 0 THEN tags ELSE %(tags)s END,
     max_workers = %(max_workers)s, version = %(version)s, hostname = %(hostname)s, state = %(state)s,
     last_heartbeat_at = now(), reason = CASE WHEN %(restarted)s THEN '' ELSE reason END,
-    failed_preparations = CASE WHEN %(restarted)s THEN '{}' ELSE failed_preparations END
+    failed_preparations = CASE WHEN %(restarted)s THEN '{}' ELSE failed_preparations END,
+    -- An order to end was for the process that is gone.
+    shutdown_graceful = CASE WHEN NOT %(restarted)s THEN shutdown_graceful END
 WHERE id = %(manager_id)s
 RETURNING session_epoch
 
@@ -88,10 +90,23 @@ RETURNING id
 UPDATE node_managers SET failed_preparations = %(suite_ids)s WHERE id = %(manager_id)s
 
 -- name: write_heartbeats
--- Writes the liveness of many managers at once.
-UPDATE node_managers m SET last_heartbeat_at = now(), metrics = h.metrics
-FROM unnest(%(ids)s::uuid[], %(epochs)s::int8[], %(metrics)s::jsonb[]) AS h (id, epoch, metrics)
-WHERE m.id = h.id AND m.session_epoch = h.epoch
+-- Writes the liveness of many managers at once; those whose session is current, and is told to do nothing.
+WITH written AS (
+    UPDATE node_managers m SET last_heartbeat_at = now(), metrics = h.metrics
+    FROM unnest(%(ids)s::uuid[], %(epochs)s::int8[], %(metrics)s::jsonb[]) AS h (id, epoch, metrics)
+    WHERE m.id = h.id AND m.session_epoch = h.epoch
+    RETURNING m.id, m.state, m.shutdown_graceful)
+SELECT id FROM written WHERE state <> 'Offline' AND shutdown_graceful IS NULL
+
+-- name: orders
+-- What there is to say to a connected manager.
+SELECT session_epoch, state, shutdown_graceful, shutdown_reason FROM node_managers WHERE id = %(manager_id)s
+
+-- name: order_shutdown
+-- Orders the process of a manager to end, wherever it is connected; no row when it is not believed to live.
+UPDATE node_managers SET shutdown_graceful = %(graceful)s, shutdown_reason = %(reason)s
+WHERE id = %(manager_id)s AND state <> 'Offline'
+RETURNING id
 
 -- name: touch_manager
 -- Writes the liveness of one manager that has no stream.

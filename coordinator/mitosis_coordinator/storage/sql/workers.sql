@@ -74,7 +74,9 @@ FOR NO KEY UPDATE
 UPDATE independent_workers SET session_epoch = session_epoch + 1, session_uuid = %(session_uuid)s,
     tags = CASE WHEN cardinality(%(tags)s::text[]) = 0 THEN tags ELSE %(tags)s END,
     version = %(version)s, hostname = %(hostname)s, last_heartbeat_at = now(),
-    state = CASE WHEN %(resumes)s AND state <> 'Offline' THEN state ELSE 'Idle' END
+    state = CASE WHEN %(resumes)s AND state <> 'Offline' THEN state ELSE 'Idle' END,
+    -- An order to end was for the process that is gone.
+    shutdown_graceful = CASE WHEN session_uuid = %(session_uuid)s THEN shutdown_graceful END
 WHERE id = %(worker_id)s
 RETURNING session_epoch
 
@@ -88,12 +90,25 @@ RETURNING id
 UPDATE independent_workers SET state = 'Offline' WHERE id = %(worker_id)s
 
 -- name: write_pulses
--- Writes the liveness of many workers at once.
-UPDATE independent_workers w SET last_heartbeat_at = now(), state = p.state, tasks_completed = p.tasks_completed,
-    tasks_failed = p.tasks_failed
-FROM unnest(%(ids)s::uuid[], %(epochs)s::int8[], %(states)s::text[], %(completed)s::int8[], %(failed)s::int8[])
-    AS p (id, epoch, state, tasks_completed, tasks_failed)
-WHERE w.id = p.id AND w.session_epoch = p.epoch AND w.state <> 'Offline'
+-- Writes the liveness of many workers at once; those whose session is current, and is told to do nothing.
+WITH written AS (
+    UPDATE independent_workers w SET last_heartbeat_at = now(), state = p.state, tasks_completed = p.tasks_completed,
+        tasks_failed = p.tasks_failed
+    FROM unnest(%(ids)s::uuid[], %(epochs)s::int8[], %(states)s::text[], %(completed)s::int8[], %(failed)s::int8[])
+        AS p (id, epoch, state, tasks_completed, tasks_failed)
+    WHERE w.id = p.id AND w.session_epoch = p.epoch AND w.state <> 'Offline'
+    RETURNING w.id, w.shutdown_graceful)
+SELECT id FROM written WHERE shutdown_graceful IS NULL
+
+-- name: orders
+-- What there is to say to a connected worker.
+SELECT session_epoch, state, shutdown_graceful, shutdown_reason FROM independent_workers WHERE id = %(worker_id)s
+
+-- name: order_shutdown
+-- Orders the process of a worker to end, wherever it is connected; no row when it is not believed to live.
+UPDATE independent_workers SET shutdown_graceful = %(graceful)s, shutdown_reason = %(reason)s
+WHERE id = %(worker_id)s AND state <> 'Offline'
+RETURNING id
 
 -- name: silent_workers
 -- Workers that stayed away longer than the heartbeat timeout.
