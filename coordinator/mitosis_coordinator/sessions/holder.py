@@ -274,6 +274,9 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
         self._cancelled.clear()
 
         async def claim() -> list[ClaimedTask]:
+            # The holder may have let go while the database was away.
+            if not self._state.holds(assignment_id):
+                return []
             try:
                 return await self._claim_tasks(limit)
             except StorageUnavailable:
