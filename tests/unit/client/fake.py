@@ -198,6 +198,7 @@ class FakeCoordinator(
             message="Manager a failed to prepare it.",
             detail="no such file\nat all",
         )
+        waits.obstacles.add(kind=explain_pb2.OBSTACLE_KIND_OFFLINE, message="Manager b is offline.")
         waits.holders_left_out = 3
         return suite_service_pb2.ExplainSuiteResponse(explanation=waits)
 

@@ -430,6 +430,7 @@ def test_explain_finds_out_what_it_is_asked_about(run: Run, coordinator: FakeCoo
         "- Manager a failed to prepare it.",
         "  no such file",
         "  at all",
+        "- Manager b is offline.",
         "- 3 more, further from running it, are not shown.",
     ]
     assert json.loads(run("explain", suite, "--json").stdout)["obstacles"][0]["kind"] == "EnvironmentBackOff"

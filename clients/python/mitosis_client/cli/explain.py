@@ -38,6 +38,7 @@ def _show(output: Output, explanation: Explanation) -> None:
     if explanation.obstacles:
         output.line()
     for obstacle in explanation.obstacles:
-        output.block(f"- {obstacle.message}", obstacle.detail)
+        output.line(f"- {obstacle.message}")
+        output.indented(obstacle.detail)
     if explanation.holders_left_out:
         output.line(f"- {explanation.holders_left_out} more, further from running it, are not shown.")

@@ -127,8 +127,12 @@ class Output:
         """Writes a text as it is under a title; nothing for an empty text."""
         if text.strip():
             self.line(title, "bold")
-            for line in text.rstrip("\n").splitlines():
-                self.line(f"  {_printable(line)}")
+            self.indented(text)
+
+    def indented(self, text: str) -> None:
+        """Writes a text as it is, under what was written before; nothing for an empty text."""
+        for line in text.rstrip("\n").splitlines():
+            self.line(f"  {_printable(line)}")
 
 
 def _printable(line: str) -> str:
