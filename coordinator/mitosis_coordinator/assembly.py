@@ -36,6 +36,7 @@ from mitosis_coordinator.services.holdings import HoldingService
 from mitosis_coordinator.services.managers import ManagerService
 from mitosis_coordinator.services.reports import ReportService
 from mitosis_coordinator.services.retries import RetryService
+from mitosis_coordinator.services.submission import SubmissionService
 from mitosis_coordinator.services.suites import SuiteService
 from mitosis_coordinator.services.tasks import TaskService
 from mitosis_coordinator.services.workers import WorkerService
@@ -61,8 +62,8 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
         registry,
         worker_registry,
         completion,
-        max_tasks_per_suite=config.task_suites.max_tasks_per_suite,
     )
+    submission = SubmissionService(database, signals, max_tasks_per_suite=config.task_suites.max_tasks_per_suite)
     explain = ExplainService(database, config.stream.heartbeat_timeout_seconds)
     managers = ManagerService(
         database,
@@ -106,7 +107,7 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
             RpcService(
                 task_service_pb2.DESCRIPTOR.services_by_name["TaskService"],
                 task_service_pb2_grpc.add_TaskServiceServicer_to_server,
-                TaskServicer(tasks, explain, limits),
+                TaskServicer(tasks, submission, explain, limits),
             ),
             RpcService(
                 manager_service_pb2.DESCRIPTOR.services_by_name["ManagerService"],

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 AHEAD_SECONDS = 1.0
-# What is held ahead of each worker however many tasks that are, up to so many: 32 tasks of 50 microseconds would be gone
-# before the next ones are there.
+# What is held ahead of each worker, however many tasks that are, up to so many: 32 tasks of 50 µs would be gone before
+# the next ones are there.
 SHORT_SECONDS = 0.1
 MAX_SHORT_AHEAD = 512
 GIVE_SECONDS = 0.010

@@ -138,6 +138,12 @@ REQUESTS: dict[str, Callable[[Things], Any]] = {
     "TaskService/SubmitTasks": lambda it: tasks.SubmitTasksRequest(
         suite_uuid=it.suite, tasks=[tasks.NewTask(task_spec=TASK)]
     ),
+    "TaskService/SubmitTaskStream": lambda it: tasks.SubmitTaskStreamRequest(
+        suite_uuid=it.suite, tasks=[tasks.NewTask(task_spec=TASK)]
+    ),
+    "TaskService/SubmitArray": lambda it: tasks.SubmitArrayRequest(
+        suite_uuid=it.suite, task_spec=TASK, range=tasks.PayloadRange(stop=3)
+    ),
     "TaskService/GetTask": lambda it: tasks.GetTaskRequest(uuid=it.task),
     "TaskService/ExplainTask": lambda it: tasks.ExplainTaskRequest(uuid=it.task),
     "TaskService/ListTasks": lambda it: tasks.ListTasksRequest(),

@@ -14,7 +14,10 @@ _CONTRADICTIONS = {
         SELECT s.id, s.state, s.total_tasks, s.pending_tasks, s.completed_tasks, s.failed_tasks, s.cancelled_tasks,
             counted.*
         FROM task_suites s CROSS JOIN LATERAL (
-            SELECT (SELECT count(*) FROM active_tasks t WHERE t.task_suite_id = s.id) AS active,
+            SELECT (SELECT count(*) FROM active_tasks t WHERE t.task_suite_id = s.id)
+                + (SELECT coalesce(sum(task_count - next_index - (
+                       SELECT count(*) FROM unnest(skipped) i WHERE i >= next_index)), 0)
+                   FROM task_arrays a WHERE a.task_suite_id = s.id) AS active,
                 count(*) FILTER (WHERE state = 'Completed') AS completed,
                 count(*) FILTER (WHERE state = 'Failed') AS failed,
                 count(*) FILTER (WHERE state = 'Cancelled') AS cancelled
@@ -24,6 +27,9 @@ _CONTRADICTIONS = {
             IS DISTINCT FROM (counted.active, counted.completed, counted.failed, counted.cancelled)""",
     "a task is pending or finished, never both": """
         SELECT id FROM active_tasks JOIN archived_tasks USING (id)""",
+    "an array whose tasks were all made, or whose suite was cancelled, is gone": """
+        SELECT a.id, s.state FROM task_arrays a JOIN task_suites s ON s.id = a.task_suite_id
+        WHERE s.state IN ('Cancelled', 'Complete')""",
     "a task of a suite belongs to an existing one": """
         SELECT id FROM (
             SELECT id, task_suite_id FROM active_tasks UNION ALL SELECT id, task_suite_id FROM archived_tasks) t

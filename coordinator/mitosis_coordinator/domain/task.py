@@ -115,6 +115,19 @@ class NewTask:
     tags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class NewArray:
+    """Tasks to store that differ in their payload only, which is a number.
+
+    `template` is a serialized `mitosis.v1.TaskSpec` without a payload.
+    """
+
+    template: bytes
+    payloads: range
+    priority: int
+    retries: Retries
+
+
 @dataclass(slots=True)
 class TaskResult:
     """What one run left behind. `return_value` is a JSON document."""

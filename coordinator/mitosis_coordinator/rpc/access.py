@@ -58,6 +58,8 @@ RIGHTS: Final[dict[str, Right]] = {
     "mitosis.v1.SuiteService/WatchSuite": Right.VIEWER,
     "mitosis.v1.TaskService/SubmitTask": Right.MEMBER,
     "mitosis.v1.TaskService/SubmitTasks": Right.MEMBER,
+    "mitosis.v1.TaskService/SubmitTaskStream": Right.MEMBER,
+    "mitosis.v1.TaskService/SubmitArray": Right.MEMBER,
     "mitosis.v1.TaskService/GetTask": Right.VIEWER,
     "mitosis.v1.TaskService/ExplainTask": Right.VIEWER,
     "mitosis.v1.TaskService/ListTasks": Right.USER,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from mitosis_coordinator.domain.manager import ManagerRole
 from mitosis_coordinator.domain.plan import MAX_WORKERS, Strategy, WorkerPlan
 from mitosis_coordinator.domain.rules import MAX_AUTO_CLOSE_SECONDS, MAX_PRIORITY, Rules
 from mitosis_coordinator.domain.suite import SuiteSpec
-from mitosis_coordinator.domain.task import NO_RETRIES, NewTask, Retries
+from mitosis_coordinator.domain.task import NO_RETRIES, NewArray, NewTask, Retries
 from mitosis_coordinator.rpc import enums
 from mitosis_coordinator.services.managers import NewManager
 from mitosis_coordinator.services.workers import NewWorker
@@ -34,6 +34,8 @@ MAX_HOOK_SECONDS = 86_400
 MAX_TASK_SECONDS = 604_800
 MAX_BACKOFF_SECONDS = 86_400
 MAX_MANAGERS_PER_CALL = 1000
+MAX_EXACT_INTEGER = 2**53
+"""Beyond it many readers of JSON round."""
 MAX_GROUPS_PER_MANAGER = 100
 MAX_GROUPS_PER_WORKER = 100
 
@@ -153,8 +155,10 @@ def new_task(request: task_service.SubmitTaskRequest, limits: Limits) -> NewTask
     return task
 
 
-def new_tasks(request: task_service.SubmitTasksRequest, limits: Limits) -> list[NewTask]:
-    """Tasks to store.
+def new_tasks(
+    request: task_service.SubmitTasksRequest | task_service.SubmitTaskStreamRequest, limits: Limits, before: int = 0
+) -> list[NewTask]:
+    """Tasks to store; `before` of them came earlier in the same stream.
 
     Raises:
         InvalidField: Something is wrong with them.
@@ -169,13 +173,82 @@ def new_tasks(request: task_service.SubmitTasksRequest, limits: Limits) -> list[
     in_suite = bool(request.suite_uuid)
     tasks = [
         _new_task(rules, f"tasks[{index}].", task, limits, in_suite=in_suite)
-        for index, task in enumerate(request.tasks)
+        for index, task in enumerate(request.tasks, before)
     ]
     rules.raise_if_broken()
+    _limit_size(tasks, limits)
+    return tasks
+
+
+def new_array(request: task_service.SubmitArrayRequest, limits: Limits) -> NewArray:
+    """An array whose payloads are a range.
+
+    Raises:
+        InvalidField: Something is wrong with it.
+    """
+    rules = Rules()
+    template = _template(rules, request, limits)
+    step = request.range.step if request.range.HasField("step") else 1
+    if step == 0:
+        rules.refuse("range.step", "0", "a whole number other than 0")
+    payloads = range(request.range.start, request.range.stop, step or 1)
+    if not payloads:
+        given = f"{payloads.start} to {payloads.stop} in steps of {payloads.step}"
+        rules.tell("range", given, "at least one number")
+    elif max(abs(payloads[0]), abs(payloads[-1])) > MAX_EXACT_INTEGER:
+        accepts = f"numbers from -{MAX_EXACT_INTEGER} to {MAX_EXACT_INTEGER}"
+        rules.tell("range", f"{payloads[0]} to {payloads[-1]}", accepts)
+    rules.raise_if_broken()
+    return NewArray(template, payloads, request.priority, _retries(request.task_spec))
+
+
+def new_tasks_of_array(request: task_service.SubmitArrayRequest, limits: Limits) -> list[NewTask]:
+    """The tasks of an array whose payloads are listed.
+
+    Raises:
+        InvalidField: Something is wrong with them.
+        LimitExceeded: They are too many, or too large together.
+    """
+    rules = Rules()
+    template = _template(rules, request, limits)
+    payloads = request.list.payloads
+    if not payloads:
+        rules.tell("list.payloads", "none", f"1 to {limits.max_batch_tasks} documents")
+    if len(payloads) > limits.max_batch_tasks:
+        raise LimitExceeded("tasks of one request", str(len(payloads)), str(limits.max_batch_tasks))
+    for index, payload in enumerate(payloads):
+        rules.json_document(f"list.payloads[{index}]", payload, limits.max_payload_bytes)
+    rules.raise_if_broken()
+    retries = _retries(request.task_spec)
+    # Serialized messages can be put one after the other.
+    tasks = [
+        NewTask(
+            template + task_pb2.TaskSpec(payload=payload).SerializeToString(),
+            request.priority,
+            retries,
+            says_nothing=False,
+        )
+        for payload in payloads
+    ]
+    _limit_size(tasks, limits)
+    return tasks
+
+
+def _template(rules: Rules, request: task_service.SubmitArrayRequest, limits: Limits) -> bytes:
+    rules.request_id(request.request_id)
+    rules.integer("priority", request.priority, -MAX_PRIORITY, MAX_PRIORITY)
+    if request.WhichOneof("items") is None:
+        rules.tell("items", "neither range nor list", "exactly one of range and list")
+    if request.task_spec.HasField("payload"):
+        rules.tell("task_spec.payload", "one", "none: the payloads come from range or list")
+    _task_spec(rules, "task_spec", request.task_spec, limits)
+    return request.task_spec.SerializeToString()
+
+
+def _limit_size(tasks: Sequence[NewTask], limits: Limits) -> None:
     size = sum(len(task.spec) for task in tasks)
     if size > limits.max_batch_bytes:
         raise LimitExceeded("tasks of one request", f"{size} bytes", f"{limits.max_batch_bytes} bytes")
-    return tasks
 
 
 def new_manager(request: manager_service_pb2.RegisterManagerRequest) -> NewManager:

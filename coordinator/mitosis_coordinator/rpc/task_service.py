@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
@@ -15,8 +16,10 @@ from mitosis_coordinator.rpc.convert import task_message
 from mitosis_coordinator.rpc.explain_codec import explanation_message
 from mitosis_coordinator.rpc.requests import Limits
 from mitosis_coordinator.rpc.suite_service import page_start
+from mitosis_coordinator.rpc.task_stream import TaskStream, task_range
 from mitosis_coordinator.services import paging
 from mitosis_coordinator.services.explain import ExplainService
+from mitosis_coordinator.services.submission import SubmissionService
 from mitosis_coordinator.services.tasks import TaskService
 from mitosis_coordinator.storage.task_reads import TaskFilter
 
@@ -24,10 +27,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class TaskServicer(task_service_pb2_grpc.TaskServiceServicer):
-    """Decodes, calls `services.tasks`, encodes."""
+    """Decodes, calls `services.tasks` and `services.submission`, encodes."""
 
-    def __init__(self, service: TaskService, explain: ExplainService, limits: Limits) -> None:
+    def __init__(
+        self, service: TaskService, submission: SubmissionService, explain: ExplainService, limits: Limits
+    ) -> None:
         self._service = service
+        self._submission = submission
         self._explain = explain
         self._limits = limits
 
@@ -35,7 +41,7 @@ class TaskServicer(task_service_pb2_grpc.TaskServiceServicer):
         rules = Rules()
         suite_id = rules.optional_uuid("suite_uuid", request.suite_uuid)
         rules.raise_if_broken()
-        [task_id] = await self._service.submit(
+        [task_id] = await self._submission.submit(
             current_user(),
             request.group_name,
             suite_id,
@@ -50,7 +56,7 @@ class TaskServicer(task_service_pb2_grpc.TaskServiceServicer):
         rules = Rules()
         suite_id = rules.optional_uuid("suite_uuid", request.suite_uuid)
         rules.raise_if_broken()
-        task_ids = await self._service.submit(
+        task_ids = await self._submission.submit(
             current_user(),
             request.group_name,
             suite_id,
@@ -59,6 +65,30 @@ class TaskServicer(task_service_pb2_grpc.TaskServiceServicer):
             requests.fingerprint(request) if request.request_id else b"",
         )
         return pb.SubmitTasksResponse(task_uuids=task_ids.texts())
+
+    async def SubmitTaskStream(  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.SubmitTaskStreamRequest], context: Context
+    ) -> pb.SubmitTaskStreamResponse:
+        return await TaskStream(self._submission, self._limits).stored(request_iterator)
+
+    async def SubmitArray(self, request: pb.SubmitArrayRequest, context: Context) -> pb.SubmitArrayResponse:  # noqa: N802
+        rules = Rules()
+        suite_id = rules.uuid("suite_uuid", request.suite_uuid)
+        rules.raise_if_broken()
+        fingerprint = requests.fingerprint(request) if request.request_id else b""
+        if request.WhichOneof("items") == "list":
+            ids = await self._submission.submit(
+                current_user(),
+                "",
+                suite_id,
+                requests.new_tasks_of_array(request, self._limits),
+                request.request_id,
+                fingerprint,
+            )
+        else:
+            array = requests.new_array(request, self._limits)
+            ids = await self._submission.submit_array(current_user(), suite_id, array, request.request_id, fingerprint)
+        return pb.SubmitArrayResponse(tasks=task_range(ids))
 
     async def GetTask(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:  # noqa: N802
         rules = Rules()

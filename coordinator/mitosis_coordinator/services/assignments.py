@@ -23,7 +23,7 @@ from mitosis_coordinator.domain.task import AttemptRef
 from mitosis_coordinator.services.endings import Endings, worker_counts_of
 from mitosis_coordinator.services.ports import LiveSessions, Signals
 from mitosis_coordinator.services.preparation import count_failure, count_success
-from mitosis_coordinator.storage import managers, suites, tasks
+from mitosis_coordinator.storage import managers, suites, task_arrays, tasks
 from mitosis_coordinator.storage.managers import HeldAssignment, HookReport
 from mitosis_coordinator.storage.pool import Connection, Database
 
@@ -135,7 +135,14 @@ class AssignmentService:
             StorageUnavailable: It may have happened all the same.
         """
         async with self._database.connection() as connection:
-            return await tasks.claim(connection, suite_id, manager_id, assignment_id, session_epoch, limit)
+            claimed, unmade = await tasks.claim(connection, suite_id, manager_id, assignment_id, session_epoch, limit)
+            if not unmade or not await task_arrays.make(connection, suite_id):
+                return claimed
+            if not claimed:
+                claimed, _ = await tasks.claim(connection, suite_id, manager_id, assignment_id, session_epoch, limit)
+        # For others that wait for tasks, and for this one if it could take more.
+        self._signals.tasks_ready(suite_id)
+        return claimed
 
     async def held_tasks(self, assignment_id: int) -> Set[AttemptRef]:
         """Read the attempts that an assignment holds."""

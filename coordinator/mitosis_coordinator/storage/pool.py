@@ -6,7 +6,7 @@ import asyncio
 import select
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self, TypeAlias
 
 import psycopg
@@ -160,14 +160,20 @@ class Database:
             raise StorageUnavailable("the database does not answer") from error
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self, *, pipeline: bool = False) -> AsyncIterator[Connection]:
         """Lend a connection for one transaction: committed at the end, rolled back on an exception.
+
+        With `pipeline` statements wait for the server only where a result is read; the error of one comes up there, or
+        at the end.
 
         Raises:
             StorageUnavailable: as for `connection()`. When the connection broke during COMMIT nobody knows whether it
                 happened, so what is repeated must be idempotent.
         """
-        async with self.connection() as connection, connection.transaction():
+        async with self.connection() as connection, AsyncExitStack() as stack:
+            if pipeline:
+                await stack.enter_async_context(connection.pipeline())
+            await stack.enter_async_context(connection.transaction())
             yield connection
 
     async def _checkout(self) -> _PooledConnection:

@@ -20,7 +20,7 @@ from mitosis_coordinator.domain.task import (
     Retries,
     TaskResult,
 )
-from mitosis_coordinator.storage import arrays
+from mitosis_coordinator.storage import arrays, task_arrays
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
 from mitosis_coordinator.storage.rows import execute, fetch_one, fetch_value
@@ -129,8 +129,12 @@ async def insert(
 
 async def claim(
     connection: Connection, suite_id: UUID, manager_id: UUID, assignment_id: int, session_epoch: int, limit: int
-) -> list[ClaimedTask]:
-    """Hand at most `limit` Ready tasks to an assignment, by priority and age; none when it is over or resumed since."""
+) -> tuple[list[ClaimedTask], bool]:
+    """Hand at most `limit` Ready tasks to an assignment, by priority and age; none when it is over or resumed since.
+
+    Returns:
+        The tasks, and whether the suite may have more that are not made yet.
+    """
     parameters = {
         "suite_id": suite_id,
         "manager_id": manager_id,
@@ -143,7 +147,7 @@ async def claim(
         rows = await cursor.fetchall()
     # An UPDATE returns rows in no order; text UUIDs sort as the UUIDs do.
     rows.sort(key=lambda row: (-row[3], row[0]))
-    return [ClaimedTask(row[0], row[1], row[2]) for row in rows]
+    return [ClaimedTask(row[0], row[1], row[2]) for row in rows], not rows or rows[0][4]
 
 
 async def claim_independent(
@@ -367,9 +371,11 @@ async def allow_long_statements(connection: Connection) -> None:
 
 async def cancel_suite(connection: Connection, suite_id: UUID, error: str, *, held_too: bool) -> int:
     """Cancel the tasks of a suite that nobody holds, or all; how many. The caller counts them."""
+    # First what is not made yet, so that nothing more can be made of it meanwhile.
+    unmade = await task_arrays.cancel_all(connection, suite_id, error)
     query = _SQL["cancel_all_tasks"] if held_too else _SQL["cancel_ready_tasks"]
     count: int = await fetch_value(connection, query, {"suite_id": suite_id, "error": error})
-    return count
+    return unmade + count
 
 
 async def cancel(connection: Connection, task_id: UUID, error: str) -> CancelledTask | None:

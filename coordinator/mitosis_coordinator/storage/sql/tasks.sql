@@ -35,7 +35,8 @@ WITH holder AS MATERIALIZED (
 UPDATE active_tasks t SET state = 'Dispatched', attempt = t.attempt + 1, assignment_id = %(assignment_id)s
 FROM picked
 WHERE t.id = picked.id
-RETURNING t.id::text AS task_id, t.attempt, t.spec, t.priority
+RETURNING t.id::text AS task_id, t.attempt, t.spec, t.priority,
+    EXISTS (SELECT FROM task_arrays WHERE task_suite_id = %(suite_id)s) AS unmade
 
 -- name: claim_independent_tasks
 -- Hands Ready tasks of no suite to a worker's assignment that lasts: of its groups, the one whose best task is best.

@@ -335,6 +335,456 @@ func (x *SubmitTasksResponse) GetTaskUuids() []string {
 	return nil
 }
 
+type SubmitTaskStreamRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in `SubmitTasksRequest`.
+	GroupName string `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
+	// Empty: independent tasks.
+	SuiteUuid string `protobuf:"bytes,2,opt,name=suite_uuid,json=suiteUuid,proto3" json:"suite_uuid,omitempty"`
+	// 1 to 10000 tasks, 16 MiB in all.
+	Tasks []*NewTask `protobuf:"bytes,3,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// 1 to 100 characters. Empty: not idempotent.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitTaskStreamRequest) Reset() {
+	*x = SubmitTaskStreamRequest{}
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitTaskStreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitTaskStreamRequest) ProtoMessage() {}
+
+func (x *SubmitTaskStreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitTaskStreamRequest.ProtoReflect.Descriptor instead.
+func (*SubmitTaskStreamRequest) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SubmitTaskStreamRequest) GetGroupName() string {
+	if x != nil {
+		return x.GroupName
+	}
+	return ""
+}
+
+func (x *SubmitTaskStreamRequest) GetSuiteUuid() string {
+	if x != nil {
+		return x.SuiteUuid
+	}
+	return ""
+}
+
+func (x *SubmitTaskStreamRequest) GetTasks() []*NewTask {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *SubmitTaskStreamRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// Tasks whose UUIDs count up by one.
+type TaskRange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FirstTaskUuid string                 `protobuf:"bytes,1,opt,name=first_task_uuid,json=firstTaskUuid,proto3" json:"first_task_uuid,omitempty"`
+	Count         int32                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskRange) Reset() {
+	*x = TaskRange{}
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskRange) ProtoMessage() {}
+
+func (x *TaskRange) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskRange.ProtoReflect.Descriptor instead.
+func (*TaskRange) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TaskRange) GetFirstTaskUuid() string {
+	if x != nil {
+		return x.FirstTaskUuid
+	}
+	return ""
+}
+
+func (x *TaskRange) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type SubmitTaskStreamResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	TaskCount int64                  `protobuf:"varint,1,opt,name=task_count,json=taskCount,proto3" json:"task_count,omitempty"`
+	// One for each message, in order.
+	Ranges        []*TaskRange `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitTaskStreamResponse) Reset() {
+	*x = SubmitTaskStreamResponse{}
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitTaskStreamResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitTaskStreamResponse) ProtoMessage() {}
+
+func (x *SubmitTaskStreamResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitTaskStreamResponse.ProtoReflect.Descriptor instead.
+func (*SubmitTaskStreamResponse) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SubmitTaskStreamResponse) GetTaskCount() int64 {
+	if x != nil {
+		return x.TaskCount
+	}
+	return 0
+}
+
+func (x *SubmitTaskStreamResponse) GetRanges() []*TaskRange {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+// Whole numbers, as Python's `range` gives them.
+type PayloadRange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Start int64                  `protobuf:"varint,1,opt,name=start,proto3" json:"start,omitempty"`
+	// The first number that is left out.
+	Stop int64 `protobuf:"varint,2,opt,name=stop,proto3" json:"stop,omitempty"`
+	// Not 0; default 1.
+	Step          *int64 `protobuf:"varint,3,opt,name=step,proto3,oneof" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PayloadRange) Reset() {
+	*x = PayloadRange{}
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PayloadRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PayloadRange) ProtoMessage() {}
+
+func (x *PayloadRange) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PayloadRange.ProtoReflect.Descriptor instead.
+func (*PayloadRange) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PayloadRange) GetStart() int64 {
+	if x != nil {
+		return x.Start
+	}
+	return 0
+}
+
+func (x *PayloadRange) GetStop() int64 {
+	if x != nil {
+		return x.Stop
+	}
+	return 0
+}
+
+func (x *PayloadRange) GetStep() int64 {
+	if x != nil && x.Step != nil {
+		return *x.Step
+	}
+	return 0
+}
+
+type PayloadList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 10000 JSON documents, each of at most 1 MiB, 16 MiB in all.
+	Payloads      []string `protobuf:"bytes,1,rep,name=payloads,proto3" json:"payloads,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PayloadList) Reset() {
+	*x = PayloadList{}
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PayloadList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PayloadList) ProtoMessage() {}
+
+func (x *PayloadList) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PayloadList.ProtoReflect.Descriptor instead.
+func (*PayloadList) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PayloadList) GetPayloads() []string {
+	if x != nil {
+		return x.Payloads
+	}
+	return nil
+}
+
+type SubmitArrayRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SuiteUuid string                 `protobuf:"bytes,1,opt,name=suite_uuid,json=suiteUuid,proto3" json:"suite_uuid,omitempty"`
+	// What every task runs; without a payload.
+	TaskSpec *TaskSpec `protobuf:"bytes,2,opt,name=task_spec,json=taskSpec,proto3" json:"task_spec,omitempty"`
+	// One task for each payload.
+	//
+	// Types that are valid to be assigned to Items:
+	//
+	//	*SubmitArrayRequest_Range
+	//	*SubmitArrayRequest_List
+	Items isSubmitArrayRequest_Items `protobuf_oneof:"items"`
+	// -1000000 to 1000000, default 0. Higher goes first within the suite.
+	Priority *int32 `protobuf:"varint,5,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	// 1 to 128 characters. Empty: not idempotent.
+	RequestId     string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitArrayRequest) Reset() {
+	*x = SubmitArrayRequest{}
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitArrayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitArrayRequest) ProtoMessage() {}
+
+func (x *SubmitArrayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitArrayRequest.ProtoReflect.Descriptor instead.
+func (*SubmitArrayRequest) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SubmitArrayRequest) GetSuiteUuid() string {
+	if x != nil {
+		return x.SuiteUuid
+	}
+	return ""
+}
+
+func (x *SubmitArrayRequest) GetTaskSpec() *TaskSpec {
+	if x != nil {
+		return x.TaskSpec
+	}
+	return nil
+}
+
+func (x *SubmitArrayRequest) GetItems() isSubmitArrayRequest_Items {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *SubmitArrayRequest) GetRange() *PayloadRange {
+	if x != nil {
+		if x, ok := x.Items.(*SubmitArrayRequest_Range); ok {
+			return x.Range
+		}
+	}
+	return nil
+}
+
+func (x *SubmitArrayRequest) GetList() *PayloadList {
+	if x != nil {
+		if x, ok := x.Items.(*SubmitArrayRequest_List); ok {
+			return x.List
+		}
+	}
+	return nil
+}
+
+func (x *SubmitArrayRequest) GetPriority() int32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
+func (x *SubmitArrayRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type isSubmitArrayRequest_Items interface {
+	isSubmitArrayRequest_Items()
+}
+
+type SubmitArrayRequest_Range struct {
+	Range *PayloadRange `protobuf:"bytes,3,opt,name=range,proto3,oneof"`
+}
+
+type SubmitArrayRequest_List struct {
+	List *PayloadList `protobuf:"bytes,4,opt,name=list,proto3,oneof"`
+}
+
+func (*SubmitArrayRequest_Range) isSubmitArrayRequest_Items() {}
+
+func (*SubmitArrayRequest_List) isSubmitArrayRequest_Items() {}
+
+type SubmitArrayResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the payloads.
+	Tasks         *TaskRange `protobuf:"bytes,1,opt,name=tasks,proto3" json:"tasks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitArrayResponse) Reset() {
+	*x = SubmitArrayResponse{}
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitArrayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitArrayResponse) ProtoMessage() {}
+
+func (x *SubmitArrayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitArrayResponse.ProtoReflect.Descriptor instead.
+func (*SubmitArrayResponse) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SubmitArrayResponse) GetTasks() *TaskRange {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
 type GetTaskRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Uuid          string                 `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
@@ -344,7 +794,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[5]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -356,7 +806,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[5]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -369,7 +819,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{5}
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetTaskRequest) GetUuid() string {
@@ -388,7 +838,7 @@ type GetTaskResponse struct {
 
 func (x *GetTaskResponse) Reset() {
 	*x = GetTaskResponse{}
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[6]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -400,7 +850,7 @@ func (x *GetTaskResponse) String() string {
 func (*GetTaskResponse) ProtoMessage() {}
 
 func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[6]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -413,7 +863,7 @@ func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskResponse.ProtoReflect.Descriptor instead.
 func (*GetTaskResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{6}
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetTaskResponse) GetTask() *Task {
@@ -432,7 +882,7 @@ type ExplainTaskRequest struct {
 
 func (x *ExplainTaskRequest) Reset() {
 	*x = ExplainTaskRequest{}
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[7]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -444,7 +894,7 @@ func (x *ExplainTaskRequest) String() string {
 func (*ExplainTaskRequest) ProtoMessage() {}
 
 func (x *ExplainTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[7]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -457,7 +907,7 @@ func (x *ExplainTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainTaskRequest.ProtoReflect.Descriptor instead.
 func (*ExplainTaskRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{7}
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExplainTaskRequest) GetUuid() string {
@@ -476,7 +926,7 @@ type ExplainTaskResponse struct {
 
 func (x *ExplainTaskResponse) Reset() {
 	*x = ExplainTaskResponse{}
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[8]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -488,7 +938,7 @@ func (x *ExplainTaskResponse) String() string {
 func (*ExplainTaskResponse) ProtoMessage() {}
 
 func (x *ExplainTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[8]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -501,7 +951,7 @@ func (x *ExplainTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainTaskResponse.ProtoReflect.Descriptor instead.
 func (*ExplainTaskResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{8}
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ExplainTaskResponse) GetExplanation() *Explanation {
@@ -529,7 +979,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[9]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +991,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[9]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +1004,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{9}
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListTasksRequest) GetGroupName() string {
@@ -603,7 +1053,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[10]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +1065,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[10]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +1078,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{10}
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -656,7 +1106,7 @@ type CancelTaskRequest struct {
 
 func (x *CancelTaskRequest) Reset() {
 	*x = CancelTaskRequest{}
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[11]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +1118,7 @@ func (x *CancelTaskRequest) String() string {
 func (*CancelTaskRequest) ProtoMessage() {}
 
 func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[11]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +1131,7 @@ func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
 func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{11}
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelTaskRequest) GetUuid() string {
@@ -707,7 +1157,7 @@ type CancelTaskResponse struct {
 
 func (x *CancelTaskResponse) Reset() {
 	*x = CancelTaskResponse{}
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[12]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -719,7 +1169,7 @@ func (x *CancelTaskResponse) String() string {
 func (*CancelTaskResponse) ProtoMessage() {}
 
 func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_task_service_proto_msgTypes[12]
+	mi := &file_mitosis_v1_task_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -732,7 +1182,7 @@ func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskResponse.ProtoReflect.Descriptor instead.
 func (*CancelTaskResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{12}
+	return file_mitosis_v1_task_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CancelTaskResponse) GetTask() *Task {
@@ -747,7 +1197,7 @@ var File_mitosis_v1_task_service_proto protoreflect.FileDescriptor
 const file_mitosis_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1dmitosis/v1/task_service.proto\x12\n" +
-	"mitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18mitosis/v1/explain.proto\x1a\x15mitosis/v1/task.proto\"\xe5\x01\n" +
+	"mitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18mitosis/v1/explain.proto\x1a\x18mitosis/v1/options.proto\x1a\x15mitosis/v1/task.proto\"\xe5\x01\n" +
 	"\x11SubmitTaskRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n" +
@@ -776,7 +1226,42 @@ const file_mitosis_v1_task_service_proto_rawDesc = "" +
 	"request_id\x18\x04 \x01(\tR\trequestId\"4\n" +
 	"\x13SubmitTasksResponse\x12\x1d\n" +
 	"\n" +
-	"task_uuids\x18\x01 \x03(\tR\ttaskUuids\"$\n" +
+	"task_uuids\x18\x01 \x03(\tR\ttaskUuids\"\xa1\x01\n" +
+	"\x17SubmitTaskStreamRequest\x12\x1d\n" +
+	"\n" +
+	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n" +
+	"\n" +
+	"suite_uuid\x18\x02 \x01(\tR\tsuiteUuid\x12)\n" +
+	"\x05tasks\x18\x03 \x03(\v2\x13.mitosis.v1.NewTaskR\x05tasks\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"I\n" +
+	"\tTaskRange\x12&\n" +
+	"\x0ffirst_task_uuid\x18\x01 \x01(\tR\rfirstTaskUuid\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\"h\n" +
+	"\x18SubmitTaskStreamResponse\x12\x1d\n" +
+	"\n" +
+	"task_count\x18\x01 \x01(\x03R\ttaskCount\x12-\n" +
+	"\x06ranges\x18\x02 \x03(\v2\x15.mitosis.v1.TaskRangeR\x06ranges\"Z\n" +
+	"\fPayloadRange\x12\x14\n" +
+	"\x05start\x18\x01 \x01(\x03R\x05start\x12\x12\n" +
+	"\x04stop\x18\x02 \x01(\x03R\x04stop\x12\x17\n" +
+	"\x04step\x18\x03 \x01(\x03H\x00R\x04step\x88\x01\x01B\a\n" +
+	"\x05_step\"/\n" +
+	"\vPayloadList\x12 \n" +
+	"\bpayloads\x18\x01 \x03(\tB\x04\xa8\xbb\x18\x01R\bpayloads\"\x9d\x02\n" +
+	"\x12SubmitArrayRequest\x12\x1d\n" +
+	"\n" +
+	"suite_uuid\x18\x01 \x01(\tR\tsuiteUuid\x121\n" +
+	"\ttask_spec\x18\x02 \x01(\v2\x14.mitosis.v1.TaskSpecR\btaskSpec\x120\n" +
+	"\x05range\x18\x03 \x01(\v2\x18.mitosis.v1.PayloadRangeH\x00R\x05range\x12-\n" +
+	"\x04list\x18\x04 \x01(\v2\x17.mitosis.v1.PayloadListH\x00R\x04list\x12\x1f\n" +
+	"\bpriority\x18\x05 \x01(\x05H\x01R\bpriority\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tR\trequestIdB\a\n" +
+	"\x05itemsB\v\n" +
+	"\t_priority\"B\n" +
+	"\x13SubmitArrayResponse\x12+\n" +
+	"\x05tasks\x18\x01 \x01(\v2\x15.mitosis.v1.TaskRangeR\x05tasks\"$\n" +
 	"\x0eGetTaskRequest\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\"7\n" +
 	"\x0fGetTaskResponse\x12$\n" +
@@ -803,11 +1288,13 @@ const file_mitosis_v1_task_service_proto_rawDesc = "" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\":\n" +
 	"\x12CancelTaskResponse\x12$\n" +
-	"\x04task\x18\x01 \x01(\v2\x10.mitosis.v1.TaskR\x04task2\x87\x05\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.mitosis.v1.TaskR\x04task2\xd1\x06\n" +
 	"\vTaskService\x12d\n" +
 	"\n" +
 	"SubmitTask\x12\x1d.mitosis.v1.SubmitTaskRequest\x1a\x1e.mitosis.v1.SubmitTaskResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*b\x04task\"\x06/tasks\x12g\n" +
 	"\vSubmitTasks\x12\x1e.mitosis.v1.SubmitTasksRequest\x1a\x1f.mitosis.v1.SubmitTasksResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/tasks/batch\x12_\n" +
+	"\x10SubmitTaskStream\x12#.mitosis.v1.SubmitTaskStreamRequest\x1a$.mitosis.v1.SubmitTaskStreamResponse(\x01\x12g\n" +
+	"\vSubmitArray\x12\x1e.mitosis.v1.SubmitArrayRequest\x1a\x1f.mitosis.v1.SubmitArrayResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/tasks/array\x12_\n" +
 	"\aGetTask\x12\x1a.mitosis.v1.GetTaskRequest\x1a\x1b.mitosis.v1.GetTaskResponse\"\x1b\x82\xd3\xe4\x93\x02\x15b\x04task\x12\r/tasks/{uuid}\x12z\n" +
 	"\vExplainTask\x12\x1e.mitosis.v1.ExplainTaskRequest\x1a\x1f.mitosis.v1.ExplainTaskResponse\"*\x82\xd3\xe4\x93\x02$b\vexplanation\x12\x15/tasks/{uuid}/explain\x12X\n" +
 	"\tListTasks\x12\x1c.mitosis.v1.ListTasksRequest\x1a\x1d.mitosis.v1.ListTasksResponse\"\x0e\x82\xd3\xe4\x93\x02\b\x12\x06/tasks\x12r\n" +
@@ -826,53 +1313,70 @@ func file_mitosis_v1_task_service_proto_rawDescGZIP() []byte {
 	return file_mitosis_v1_task_service_proto_rawDescData
 }
 
-var file_mitosis_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_mitosis_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_mitosis_v1_task_service_proto_goTypes = []any{
-	(*SubmitTaskRequest)(nil),   // 0: mitosis.v1.SubmitTaskRequest
-	(*SubmitTaskResponse)(nil),  // 1: mitosis.v1.SubmitTaskResponse
-	(*NewTask)(nil),             // 2: mitosis.v1.NewTask
-	(*SubmitTasksRequest)(nil),  // 3: mitosis.v1.SubmitTasksRequest
-	(*SubmitTasksResponse)(nil), // 4: mitosis.v1.SubmitTasksResponse
-	(*GetTaskRequest)(nil),      // 5: mitosis.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),     // 6: mitosis.v1.GetTaskResponse
-	(*ExplainTaskRequest)(nil),  // 7: mitosis.v1.ExplainTaskRequest
-	(*ExplainTaskResponse)(nil), // 8: mitosis.v1.ExplainTaskResponse
-	(*ListTasksRequest)(nil),    // 9: mitosis.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),   // 10: mitosis.v1.ListTasksResponse
-	(*CancelTaskRequest)(nil),   // 11: mitosis.v1.CancelTaskRequest
-	(*CancelTaskResponse)(nil),  // 12: mitosis.v1.CancelTaskResponse
-	(*TaskSpec)(nil),            // 13: mitosis.v1.TaskSpec
-	(*Task)(nil),                // 14: mitosis.v1.Task
-	(*Explanation)(nil),         // 15: mitosis.v1.Explanation
-	(TaskState)(0),              // 16: mitosis.v1.TaskState
+	(*SubmitTaskRequest)(nil),        // 0: mitosis.v1.SubmitTaskRequest
+	(*SubmitTaskResponse)(nil),       // 1: mitosis.v1.SubmitTaskResponse
+	(*NewTask)(nil),                  // 2: mitosis.v1.NewTask
+	(*SubmitTasksRequest)(nil),       // 3: mitosis.v1.SubmitTasksRequest
+	(*SubmitTasksResponse)(nil),      // 4: mitosis.v1.SubmitTasksResponse
+	(*SubmitTaskStreamRequest)(nil),  // 5: mitosis.v1.SubmitTaskStreamRequest
+	(*TaskRange)(nil),                // 6: mitosis.v1.TaskRange
+	(*SubmitTaskStreamResponse)(nil), // 7: mitosis.v1.SubmitTaskStreamResponse
+	(*PayloadRange)(nil),             // 8: mitosis.v1.PayloadRange
+	(*PayloadList)(nil),              // 9: mitosis.v1.PayloadList
+	(*SubmitArrayRequest)(nil),       // 10: mitosis.v1.SubmitArrayRequest
+	(*SubmitArrayResponse)(nil),      // 11: mitosis.v1.SubmitArrayResponse
+	(*GetTaskRequest)(nil),           // 12: mitosis.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),          // 13: mitosis.v1.GetTaskResponse
+	(*ExplainTaskRequest)(nil),       // 14: mitosis.v1.ExplainTaskRequest
+	(*ExplainTaskResponse)(nil),      // 15: mitosis.v1.ExplainTaskResponse
+	(*ListTasksRequest)(nil),         // 16: mitosis.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 17: mitosis.v1.ListTasksResponse
+	(*CancelTaskRequest)(nil),        // 18: mitosis.v1.CancelTaskRequest
+	(*CancelTaskResponse)(nil),       // 19: mitosis.v1.CancelTaskResponse
+	(*TaskSpec)(nil),                 // 20: mitosis.v1.TaskSpec
+	(*Task)(nil),                     // 21: mitosis.v1.Task
+	(*Explanation)(nil),              // 22: mitosis.v1.Explanation
+	(TaskState)(0),                   // 23: mitosis.v1.TaskState
 }
 var file_mitosis_v1_task_service_proto_depIdxs = []int32{
-	13, // 0: mitosis.v1.SubmitTaskRequest.task_spec:type_name -> mitosis.v1.TaskSpec
-	14, // 1: mitosis.v1.SubmitTaskResponse.task:type_name -> mitosis.v1.Task
-	13, // 2: mitosis.v1.NewTask.task_spec:type_name -> mitosis.v1.TaskSpec
+	20, // 0: mitosis.v1.SubmitTaskRequest.task_spec:type_name -> mitosis.v1.TaskSpec
+	21, // 1: mitosis.v1.SubmitTaskResponse.task:type_name -> mitosis.v1.Task
+	20, // 2: mitosis.v1.NewTask.task_spec:type_name -> mitosis.v1.TaskSpec
 	2,  // 3: mitosis.v1.SubmitTasksRequest.tasks:type_name -> mitosis.v1.NewTask
-	14, // 4: mitosis.v1.GetTaskResponse.task:type_name -> mitosis.v1.Task
-	15, // 5: mitosis.v1.ExplainTaskResponse.explanation:type_name -> mitosis.v1.Explanation
-	16, // 6: mitosis.v1.ListTasksRequest.state:type_name -> mitosis.v1.TaskState
-	14, // 7: mitosis.v1.ListTasksResponse.tasks:type_name -> mitosis.v1.Task
-	14, // 8: mitosis.v1.CancelTaskResponse.task:type_name -> mitosis.v1.Task
-	0,  // 9: mitosis.v1.TaskService.SubmitTask:input_type -> mitosis.v1.SubmitTaskRequest
-	3,  // 10: mitosis.v1.TaskService.SubmitTasks:input_type -> mitosis.v1.SubmitTasksRequest
-	5,  // 11: mitosis.v1.TaskService.GetTask:input_type -> mitosis.v1.GetTaskRequest
-	7,  // 12: mitosis.v1.TaskService.ExplainTask:input_type -> mitosis.v1.ExplainTaskRequest
-	9,  // 13: mitosis.v1.TaskService.ListTasks:input_type -> mitosis.v1.ListTasksRequest
-	11, // 14: mitosis.v1.TaskService.CancelTask:input_type -> mitosis.v1.CancelTaskRequest
-	1,  // 15: mitosis.v1.TaskService.SubmitTask:output_type -> mitosis.v1.SubmitTaskResponse
-	4,  // 16: mitosis.v1.TaskService.SubmitTasks:output_type -> mitosis.v1.SubmitTasksResponse
-	6,  // 17: mitosis.v1.TaskService.GetTask:output_type -> mitosis.v1.GetTaskResponse
-	8,  // 18: mitosis.v1.TaskService.ExplainTask:output_type -> mitosis.v1.ExplainTaskResponse
-	10, // 19: mitosis.v1.TaskService.ListTasks:output_type -> mitosis.v1.ListTasksResponse
-	12, // 20: mitosis.v1.TaskService.CancelTask:output_type -> mitosis.v1.CancelTaskResponse
-	15, // [15:21] is the sub-list for method output_type
-	9,  // [9:15] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	2,  // 4: mitosis.v1.SubmitTaskStreamRequest.tasks:type_name -> mitosis.v1.NewTask
+	6,  // 5: mitosis.v1.SubmitTaskStreamResponse.ranges:type_name -> mitosis.v1.TaskRange
+	20, // 6: mitosis.v1.SubmitArrayRequest.task_spec:type_name -> mitosis.v1.TaskSpec
+	8,  // 7: mitosis.v1.SubmitArrayRequest.range:type_name -> mitosis.v1.PayloadRange
+	9,  // 8: mitosis.v1.SubmitArrayRequest.list:type_name -> mitosis.v1.PayloadList
+	6,  // 9: mitosis.v1.SubmitArrayResponse.tasks:type_name -> mitosis.v1.TaskRange
+	21, // 10: mitosis.v1.GetTaskResponse.task:type_name -> mitosis.v1.Task
+	22, // 11: mitosis.v1.ExplainTaskResponse.explanation:type_name -> mitosis.v1.Explanation
+	23, // 12: mitosis.v1.ListTasksRequest.state:type_name -> mitosis.v1.TaskState
+	21, // 13: mitosis.v1.ListTasksResponse.tasks:type_name -> mitosis.v1.Task
+	21, // 14: mitosis.v1.CancelTaskResponse.task:type_name -> mitosis.v1.Task
+	0,  // 15: mitosis.v1.TaskService.SubmitTask:input_type -> mitosis.v1.SubmitTaskRequest
+	3,  // 16: mitosis.v1.TaskService.SubmitTasks:input_type -> mitosis.v1.SubmitTasksRequest
+	5,  // 17: mitosis.v1.TaskService.SubmitTaskStream:input_type -> mitosis.v1.SubmitTaskStreamRequest
+	10, // 18: mitosis.v1.TaskService.SubmitArray:input_type -> mitosis.v1.SubmitArrayRequest
+	12, // 19: mitosis.v1.TaskService.GetTask:input_type -> mitosis.v1.GetTaskRequest
+	14, // 20: mitosis.v1.TaskService.ExplainTask:input_type -> mitosis.v1.ExplainTaskRequest
+	16, // 21: mitosis.v1.TaskService.ListTasks:input_type -> mitosis.v1.ListTasksRequest
+	18, // 22: mitosis.v1.TaskService.CancelTask:input_type -> mitosis.v1.CancelTaskRequest
+	1,  // 23: mitosis.v1.TaskService.SubmitTask:output_type -> mitosis.v1.SubmitTaskResponse
+	4,  // 24: mitosis.v1.TaskService.SubmitTasks:output_type -> mitosis.v1.SubmitTasksResponse
+	7,  // 25: mitosis.v1.TaskService.SubmitTaskStream:output_type -> mitosis.v1.SubmitTaskStreamResponse
+	11, // 26: mitosis.v1.TaskService.SubmitArray:output_type -> mitosis.v1.SubmitArrayResponse
+	13, // 27: mitosis.v1.TaskService.GetTask:output_type -> mitosis.v1.GetTaskResponse
+	15, // 28: mitosis.v1.TaskService.ExplainTask:output_type -> mitosis.v1.ExplainTaskResponse
+	17, // 29: mitosis.v1.TaskService.ListTasks:output_type -> mitosis.v1.ListTasksResponse
+	19, // 30: mitosis.v1.TaskService.CancelTask:output_type -> mitosis.v1.CancelTaskResponse
+	23, // [23:31] is the sub-list for method output_type
+	15, // [15:23] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_mitosis_v1_task_service_proto_init() }
@@ -881,17 +1385,23 @@ func file_mitosis_v1_task_service_proto_init() {
 		return
 	}
 	file_mitosis_v1_explain_proto_init()
+	file_mitosis_v1_options_proto_init()
 	file_mitosis_v1_task_proto_init()
 	file_mitosis_v1_task_service_proto_msgTypes[0].OneofWrappers = []any{}
 	file_mitosis_v1_task_service_proto_msgTypes[2].OneofWrappers = []any{}
-	file_mitosis_v1_task_service_proto_msgTypes[9].OneofWrappers = []any{}
+	file_mitosis_v1_task_service_proto_msgTypes[8].OneofWrappers = []any{}
+	file_mitosis_v1_task_service_proto_msgTypes[10].OneofWrappers = []any{
+		(*SubmitArrayRequest_Range)(nil),
+		(*SubmitArrayRequest_List)(nil),
+	}
+	file_mitosis_v1_task_service_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mitosis_v1_task_service_proto_rawDesc), len(file_mitosis_v1_task_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

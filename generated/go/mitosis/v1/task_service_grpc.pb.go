@@ -19,12 +19,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TaskService_SubmitTask_FullMethodName  = "/mitosis.v1.TaskService/SubmitTask"
-	TaskService_SubmitTasks_FullMethodName = "/mitosis.v1.TaskService/SubmitTasks"
-	TaskService_GetTask_FullMethodName     = "/mitosis.v1.TaskService/GetTask"
-	TaskService_ExplainTask_FullMethodName = "/mitosis.v1.TaskService/ExplainTask"
-	TaskService_ListTasks_FullMethodName   = "/mitosis.v1.TaskService/ListTasks"
-	TaskService_CancelTask_FullMethodName  = "/mitosis.v1.TaskService/CancelTask"
+	TaskService_SubmitTask_FullMethodName       = "/mitosis.v1.TaskService/SubmitTask"
+	TaskService_SubmitTasks_FullMethodName      = "/mitosis.v1.TaskService/SubmitTasks"
+	TaskService_SubmitTaskStream_FullMethodName = "/mitosis.v1.TaskService/SubmitTaskStream"
+	TaskService_SubmitArray_FullMethodName      = "/mitosis.v1.TaskService/SubmitArray"
+	TaskService_GetTask_FullMethodName          = "/mitosis.v1.TaskService/GetTask"
+	TaskService_ExplainTask_FullMethodName      = "/mitosis.v1.TaskService/ExplainTask"
+	TaskService_ListTasks_FullMethodName        = "/mitosis.v1.TaskService/ListTasks"
+	TaskService_CancelTask_FullMethodName       = "/mitosis.v1.TaskService/CancelTask"
 )
 
 // TaskServiceClient is the client API for TaskService service.
@@ -46,6 +48,21 @@ type TaskServiceClient interface {
 	// Idempotent on `request_id`. Errors: those of `SubmitTask`; a violation names
 	// the task by its place, for example `tasks[17].task_spec.handler`.
 	SubmitTasks(ctx context.Context, in *SubmitTasksRequest, opts ...grpc.CallOption) (*SubmitTasksResponse, error)
+	// Stores any number of tasks: each message of the stream is stored as one call of `SubmitTasks`
+	// would be, in order; the answer comes when all are.
+	//
+	// The first message says where the tasks go; later ones may leave that out. After an error
+	// the messages before the one at fault stay stored. Idempotent on `request_id`, when the
+	// stream is cut into the same messages again. Errors: those of `SubmitTasks`; places count
+	// from the first task of the stream.
+	SubmitTaskStream(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SubmitTaskStreamRequest, SubmitTaskStreamResponse], error)
+	// Stores many tasks that differ in their payload only, in one transaction.
+	//
+	// A range may be as long as a suite may be large: it is kept as one row, and its tasks are made as they
+	// are about to run. Until then they count as pending and can be read and cancelled by their
+	// UUID, but are in no list. Idempotent on `request_id`.
+	// Errors: those of `SubmitTasks`.
+	SubmitArray(ctx context.Context, in *SubmitArrayRequest, opts ...grpc.CallOption) (*SubmitArrayResponse, error)
 	// Returns one task with its result and all its failures.
 	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
@@ -82,6 +99,29 @@ func (c *taskServiceClient) SubmitTasks(ctx context.Context, in *SubmitTasksRequ
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SubmitTasksResponse)
 	err := c.cc.Invoke(ctx, TaskService_SubmitTasks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskServiceClient) SubmitTaskStream(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SubmitTaskStreamRequest, SubmitTaskStreamResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[0], TaskService_SubmitTaskStream_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[SubmitTaskStreamRequest, SubmitTaskStreamResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_SubmitTaskStreamClient = grpc.ClientStreamingClient[SubmitTaskStreamRequest, SubmitTaskStreamResponse]
+
+func (c *taskServiceClient) SubmitArray(ctx context.Context, in *SubmitArrayRequest, opts ...grpc.CallOption) (*SubmitArrayResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SubmitArrayResponse)
+	err := c.cc.Invoke(ctx, TaskService_SubmitArray_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +187,21 @@ type TaskServiceServer interface {
 	// Idempotent on `request_id`. Errors: those of `SubmitTask`; a violation names
 	// the task by its place, for example `tasks[17].task_spec.handler`.
 	SubmitTasks(context.Context, *SubmitTasksRequest) (*SubmitTasksResponse, error)
+	// Stores any number of tasks: each message of the stream is stored as one call of `SubmitTasks`
+	// would be, in order; the answer comes when all are.
+	//
+	// The first message says where the tasks go; later ones may leave that out. After an error
+	// the messages before the one at fault stay stored. Idempotent on `request_id`, when the
+	// stream is cut into the same messages again. Errors: those of `SubmitTasks`; places count
+	// from the first task of the stream.
+	SubmitTaskStream(grpc.ClientStreamingServer[SubmitTaskStreamRequest, SubmitTaskStreamResponse]) error
+	// Stores many tasks that differ in their payload only, in one transaction.
+	//
+	// A range may be as long as a suite may be large: it is kept as one row, and its tasks are made as they
+	// are about to run. Until then they count as pending and can be read and cancelled by their
+	// UUID, but are in no list. Idempotent on `request_id`.
+	// Errors: those of `SubmitTasks`.
+	SubmitArray(context.Context, *SubmitArrayRequest) (*SubmitArrayResponse, error)
 	// Returns one task with its result and all its failures.
 	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
@@ -174,6 +229,12 @@ func (UnimplementedTaskServiceServer) SubmitTask(context.Context, *SubmitTaskReq
 }
 func (UnimplementedTaskServiceServer) SubmitTasks(context.Context, *SubmitTasksRequest) (*SubmitTasksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SubmitTasks not implemented")
+}
+func (UnimplementedTaskServiceServer) SubmitTaskStream(grpc.ClientStreamingServer[SubmitTaskStreamRequest, SubmitTaskStreamResponse]) error {
+	return status.Error(codes.Unimplemented, "method SubmitTaskStream not implemented")
+}
+func (UnimplementedTaskServiceServer) SubmitArray(context.Context, *SubmitArrayRequest) (*SubmitArrayResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SubmitArray not implemented")
 }
 func (UnimplementedTaskServiceServer) GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTask not implemented")
@@ -240,6 +301,31 @@ func _TaskService_SubmitTasks_Handler(srv interface{}, ctx context.Context, dec 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(TaskServiceServer).SubmitTasks(ctx, req.(*SubmitTasksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TaskService_SubmitTaskStream_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(TaskServiceServer).SubmitTaskStream(&grpc.GenericServerStream[SubmitTaskStreamRequest, SubmitTaskStreamResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_SubmitTaskStreamServer = grpc.ClientStreamingServer[SubmitTaskStreamRequest, SubmitTaskStreamResponse]
+
+func _TaskService_SubmitArray_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SubmitArrayRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).SubmitArray(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_SubmitArray_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).SubmitArray(ctx, req.(*SubmitArrayRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -332,6 +418,10 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TaskService_SubmitTasks_Handler,
 		},
 		{
+			MethodName: "SubmitArray",
+			Handler:    _TaskService_SubmitArray_Handler,
+		},
+		{
 			MethodName: "GetTask",
 			Handler:    _TaskService_GetTask_Handler,
 		},
@@ -348,6 +438,12 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TaskService_CancelTask_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "SubmitTaskStream",
+			Handler:       _TaskService_SubmitTaskStream_Handler,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "mitosis/v1/task_service.proto",
 }

@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from mitosis.v1 import explain_pb2 as mitosis_dot_v1_dot_explain__pb2
+from mitosis.v1 import options_pb2 as mitosis_dot_v1_dot_options__pb2
 from mitosis.v1 import task_pb2 as mitosis_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmitosis/v1/task_service.proto\x12\nmitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18mitosis/v1/explain.proto\x1a\x15mitosis/v1/task.proto\"\xe5\x01\n\x11SubmitTaskRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n\nsuite_uuid\x18\x02 \x01(\tR\tsuiteUuid\x12\x31\n\ttask_spec\x18\x03 \x01(\x0b\x32\x14.mitosis.v1.TaskSpecR\x08taskSpec\x12\x1f\n\x08priority\x18\x04 \x01(\x05H\x00R\x08priority\x88\x01\x01\x12\x1d\n\nrequest_id\x18\x05 \x01(\tR\trequestId\x12\x12\n\x04tags\x18\x06 \x03(\tR\x04tagsB\x0b\n\t_priority\":\n\x12SubmitTaskResponse\x12$\n\x04task\x18\x01 \x01(\x0b\x32\x10.mitosis.v1.TaskR\x04task\"~\n\x07NewTask\x12\x31\n\ttask_spec\x18\x01 \x01(\x0b\x32\x14.mitosis.v1.TaskSpecR\x08taskSpec\x12\x1f\n\x08priority\x18\x02 \x01(\x05H\x00R\x08priority\x88\x01\x01\x12\x12\n\x04tags\x18\x03 \x03(\tR\x04tagsB\x0b\n\t_priority\"\x9c\x01\n\x12SubmitTasksRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n\nsuite_uuid\x18\x02 \x01(\tR\tsuiteUuid\x12)\n\x05tasks\x18\x03 \x03(\x0b\x32\x13.mitosis.v1.NewTaskR\x05tasks\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\"4\n\x13SubmitTasksResponse\x12\x1d\n\ntask_uuids\x18\x01 \x03(\tR\ttaskUuids\"$\n\x0eGetTaskRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"7\n\x0fGetTaskResponse\x12$\n\x04task\x18\x01 \x01(\x0b\x32\x10.mitosis.v1.TaskR\x04task\"(\n\x12\x45xplainTaskRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"P\n\x13\x45xplainTaskResponse\x12\x39\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32\x17.mitosis.v1.ExplanationR\x0b\x65xplanation\"\xcc\x01\n\x10ListTasksRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n\nsuite_uuid\x18\x02 \x01(\tR\tsuiteUuid\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x15.mitosis.v1.TaskStateR\x05state\x12 \n\tpage_size\x18\x04 \x01(\x05H\x00R\x08pageSize\x88\x01\x01\x12\x1d\n\npage_token\x18\x05 \x01(\tR\tpageTokenB\x0c\n\n_page_size\"c\n\x11ListTasksResponse\x12&\n\x05tasks\x18\x01 \x03(\x0b\x32\x10.mitosis.v1.TaskR\x05tasks\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"?\n\x11\x43\x61ncelTaskRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\":\n\x12\x43\x61ncelTaskResponse\x12$\n\x04task\x18\x01 \x01(\x0b\x32\x10.mitosis.v1.TaskR\x04task2\x87\x05\n\x0bTaskService\x12\x64\n\nSubmitTask\x12\x1d.mitosis.v1.SubmitTaskRequest\x1a\x1e.mitosis.v1.SubmitTaskResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x06/tasks:\x01*b\x04task\x12g\n\x0bSubmitTasks\x12\x1e.mitosis.v1.SubmitTasksRequest\x1a\x1f.mitosis.v1.SubmitTasksResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/tasks/batch:\x01*\x12_\n\x07GetTask\x12\x1a.mitosis.v1.GetTaskRequest\x1a\x1b.mitosis.v1.GetTaskResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\r/tasks/{uuid}b\x04task\x12z\n\x0b\x45xplainTask\x12\x1e.mitosis.v1.ExplainTaskRequest\x1a\x1f.mitosis.v1.ExplainTaskResponse\"*\x82\xd3\xe4\x93\x02$\x12\x15/tasks/{uuid}/explainb\x0b\x65xplanation\x12X\n\tListTasks\x12\x1c.mitosis.v1.ListTasksRequest\x1a\x1d.mitosis.v1.ListTasksResponse\"\x0e\x82\xd3\xe4\x93\x02\x08\x12\x06/tasks\x12r\n\nCancelTask\x12\x1d.mitosis.v1.CancelTaskRequest\x1a\x1e.mitosis.v1.CancelTaskResponse\"%\x82\xd3\xe4\x93\x02\x1f\"\x14/tasks/{uuid}/cancel:\x01*b\x04taskBFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmitosis/v1/task_service.proto\x12\nmitosis.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18mitosis/v1/explain.proto\x1a\x18mitosis/v1/options.proto\x1a\x15mitosis/v1/task.proto\"\xe5\x01\n\x11SubmitTaskRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n\nsuite_uuid\x18\x02 \x01(\tR\tsuiteUuid\x12\x31\n\ttask_spec\x18\x03 \x01(\x0b\x32\x14.mitosis.v1.TaskSpecR\x08taskSpec\x12\x1f\n\x08priority\x18\x04 \x01(\x05H\x00R\x08priority\x88\x01\x01\x12\x1d\n\nrequest_id\x18\x05 \x01(\tR\trequestId\x12\x12\n\x04tags\x18\x06 \x03(\tR\x04tagsB\x0b\n\t_priority\":\n\x12SubmitTaskResponse\x12$\n\x04task\x18\x01 \x01(\x0b\x32\x10.mitosis.v1.TaskR\x04task\"~\n\x07NewTask\x12\x31\n\ttask_spec\x18\x01 \x01(\x0b\x32\x14.mitosis.v1.TaskSpecR\x08taskSpec\x12\x1f\n\x08priority\x18\x02 \x01(\x05H\x00R\x08priority\x88\x01\x01\x12\x12\n\x04tags\x18\x03 \x03(\tR\x04tagsB\x0b\n\t_priority\"\x9c\x01\n\x12SubmitTasksRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n\nsuite_uuid\x18\x02 \x01(\tR\tsuiteUuid\x12)\n\x05tasks\x18\x03 \x03(\x0b\x32\x13.mitosis.v1.NewTaskR\x05tasks\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\"4\n\x13SubmitTasksResponse\x12\x1d\n\ntask_uuids\x18\x01 \x03(\tR\ttaskUuids\"\xa1\x01\n\x17SubmitTaskStreamRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n\nsuite_uuid\x18\x02 \x01(\tR\tsuiteUuid\x12)\n\x05tasks\x18\x03 \x03(\x0b\x32\x13.mitosis.v1.NewTaskR\x05tasks\x12\x1d\n\nrequest_id\x18\x04 \x01(\tR\trequestId\"I\n\tTaskRange\x12&\n\x0f\x66irst_task_uuid\x18\x01 \x01(\tR\rfirstTaskUuid\x12\x14\n\x05\x63ount\x18\x02 \x01(\x05R\x05\x63ount\"h\n\x18SubmitTaskStreamResponse\x12\x1d\n\ntask_count\x18\x01 \x01(\x03R\ttaskCount\x12-\n\x06ranges\x18\x02 \x03(\x0b\x32\x15.mitosis.v1.TaskRangeR\x06ranges\"Z\n\x0cPayloadRange\x12\x14\n\x05start\x18\x01 \x01(\x03R\x05start\x12\x12\n\x04stop\x18\x02 \x01(\x03R\x04stop\x12\x17\n\x04step\x18\x03 \x01(\x03H\x00R\x04step\x88\x01\x01\x42\x07\n\x05_step\"/\n\x0bPayloadList\x12 \n\x08payloads\x18\x01 \x03(\tB\x04\xa8\xbb\x18\x01R\x08payloads\"\x9d\x02\n\x12SubmitArrayRequest\x12\x1d\n\nsuite_uuid\x18\x01 \x01(\tR\tsuiteUuid\x12\x31\n\ttask_spec\x18\x02 \x01(\x0b\x32\x14.mitosis.v1.TaskSpecR\x08taskSpec\x12\x30\n\x05range\x18\x03 \x01(\x0b\x32\x18.mitosis.v1.PayloadRangeH\x00R\x05range\x12-\n\x04list\x18\x04 \x01(\x0b\x32\x17.mitosis.v1.PayloadListH\x00R\x04list\x12\x1f\n\x08priority\x18\x05 \x01(\x05H\x01R\x08priority\x88\x01\x01\x12\x1d\n\nrequest_id\x18\x06 \x01(\tR\trequestIdB\x07\n\x05itemsB\x0b\n\t_priority\"B\n\x13SubmitArrayResponse\x12+\n\x05tasks\x18\x01 \x01(\x0b\x32\x15.mitosis.v1.TaskRangeR\x05tasks\"$\n\x0eGetTaskRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"7\n\x0fGetTaskResponse\x12$\n\x04task\x18\x01 \x01(\x0b\x32\x10.mitosis.v1.TaskR\x04task\"(\n\x12\x45xplainTaskRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\"P\n\x13\x45xplainTaskResponse\x12\x39\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32\x17.mitosis.v1.ExplanationR\x0b\x65xplanation\"\xcc\x01\n\x10ListTasksRequest\x12\x1d\n\ngroup_name\x18\x01 \x01(\tR\tgroupName\x12\x1d\n\nsuite_uuid\x18\x02 \x01(\tR\tsuiteUuid\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x15.mitosis.v1.TaskStateR\x05state\x12 \n\tpage_size\x18\x04 \x01(\x05H\x00R\x08pageSize\x88\x01\x01\x12\x1d\n\npage_token\x18\x05 \x01(\tR\tpageTokenB\x0c\n\n_page_size\"c\n\x11ListTasksResponse\x12&\n\x05tasks\x18\x01 \x03(\x0b\x32\x10.mitosis.v1.TaskR\x05tasks\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"?\n\x11\x43\x61ncelTaskRequest\x12\x12\n\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\":\n\x12\x43\x61ncelTaskResponse\x12$\n\x04task\x18\x01 \x01(\x0b\x32\x10.mitosis.v1.TaskR\x04task2\xd1\x06\n\x0bTaskService\x12\x64\n\nSubmitTask\x12\x1d.mitosis.v1.SubmitTaskRequest\x1a\x1e.mitosis.v1.SubmitTaskResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x06/tasks:\x01*b\x04task\x12g\n\x0bSubmitTasks\x12\x1e.mitosis.v1.SubmitTasksRequest\x1a\x1f.mitosis.v1.SubmitTasksResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/tasks/batch:\x01*\x12_\n\x10SubmitTaskStream\x12#.mitosis.v1.SubmitTaskStreamRequest\x1a$.mitosis.v1.SubmitTaskStreamResponse(\x01\x12g\n\x0bSubmitArray\x12\x1e.mitosis.v1.SubmitArrayRequest\x1a\x1f.mitosis.v1.SubmitArrayResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/tasks/array:\x01*\x12_\n\x07GetTask\x12\x1a.mitosis.v1.GetTaskRequest\x1a\x1b.mitosis.v1.GetTaskResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\r/tasks/{uuid}b\x04task\x12z\n\x0b\x45xplainTask\x12\x1e.mitosis.v1.ExplainTaskRequest\x1a\x1f.mitosis.v1.ExplainTaskResponse\"*\x82\xd3\xe4\x93\x02$\x12\x15/tasks/{uuid}/explainb\x0b\x65xplanation\x12X\n\tListTasks\x12\x1c.mitosis.v1.ListTasksRequest\x1a\x1d.mitosis.v1.ListTasksResponse\"\x0e\x82\xd3\xe4\x93\x02\x08\x12\x06/tasks\x12r\n\nCancelTask\x12\x1d.mitosis.v1.CancelTaskRequest\x1a\x1e.mitosis.v1.CancelTaskResponse\"%\x82\xd3\xe4\x93\x02\x1f\"\x14/tasks/{uuid}/cancel:\x01*b\x04taskBFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +36,14 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mitosis.v1.task_service_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'ZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1'
+  _globals['_PAYLOADLIST'].fields_by_name['payloads']._loaded_options = None
+  _globals['_PAYLOADLIST'].fields_by_name['payloads']._serialized_options = b'\250\273\030\001'
   _globals['_TASKSERVICE'].methods_by_name['SubmitTask']._loaded_options = None
   _globals['_TASKSERVICE'].methods_by_name['SubmitTask']._serialized_options = b'\202\323\344\223\002\021\"\006/tasks:\001*b\004task'
   _globals['_TASKSERVICE'].methods_by_name['SubmitTasks']._loaded_options = None
   _globals['_TASKSERVICE'].methods_by_name['SubmitTasks']._serialized_options = b'\202\323\344\223\002\021\"\014/tasks/batch:\001*'
+  _globals['_TASKSERVICE'].methods_by_name['SubmitArray']._loaded_options = None
+  _globals['_TASKSERVICE'].methods_by_name['SubmitArray']._serialized_options = b'\202\323\344\223\002\021\"\014/tasks/array:\001*'
   _globals['_TASKSERVICE'].methods_by_name['GetTask']._loaded_options = None
   _globals['_TASKSERVICE'].methods_by_name['GetTask']._serialized_options = b'\202\323\344\223\002\025\022\r/tasks/{uuid}b\004task'
   _globals['_TASKSERVICE'].methods_by_name['ExplainTask']._loaded_options = None
@@ -47,32 +52,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASKSERVICE'].methods_by_name['ListTasks']._serialized_options = b'\202\323\344\223\002\010\022\006/tasks'
   _globals['_TASKSERVICE'].methods_by_name['CancelTask']._loaded_options = None
   _globals['_TASKSERVICE'].methods_by_name['CancelTask']._serialized_options = b'\202\323\344\223\002\037\"\024/tasks/{uuid}/cancel:\001*b\004task'
-  _globals['_SUBMITTASKREQUEST']._serialized_start=125
-  _globals['_SUBMITTASKREQUEST']._serialized_end=354
-  _globals['_SUBMITTASKRESPONSE']._serialized_start=356
-  _globals['_SUBMITTASKRESPONSE']._serialized_end=414
-  _globals['_NEWTASK']._serialized_start=416
-  _globals['_NEWTASK']._serialized_end=542
-  _globals['_SUBMITTASKSREQUEST']._serialized_start=545
-  _globals['_SUBMITTASKSREQUEST']._serialized_end=701
-  _globals['_SUBMITTASKSRESPONSE']._serialized_start=703
-  _globals['_SUBMITTASKSRESPONSE']._serialized_end=755
-  _globals['_GETTASKREQUEST']._serialized_start=757
-  _globals['_GETTASKREQUEST']._serialized_end=793
-  _globals['_GETTASKRESPONSE']._serialized_start=795
-  _globals['_GETTASKRESPONSE']._serialized_end=850
-  _globals['_EXPLAINTASKREQUEST']._serialized_start=852
-  _globals['_EXPLAINTASKREQUEST']._serialized_end=892
-  _globals['_EXPLAINTASKRESPONSE']._serialized_start=894
-  _globals['_EXPLAINTASKRESPONSE']._serialized_end=974
-  _globals['_LISTTASKSREQUEST']._serialized_start=977
-  _globals['_LISTTASKSREQUEST']._serialized_end=1181
-  _globals['_LISTTASKSRESPONSE']._serialized_start=1183
-  _globals['_LISTTASKSRESPONSE']._serialized_end=1282
-  _globals['_CANCELTASKREQUEST']._serialized_start=1284
-  _globals['_CANCELTASKREQUEST']._serialized_end=1347
-  _globals['_CANCELTASKRESPONSE']._serialized_start=1349
-  _globals['_CANCELTASKRESPONSE']._serialized_end=1407
-  _globals['_TASKSERVICE']._serialized_start=1410
-  _globals['_TASKSERVICE']._serialized_end=2057
+  _globals['_SUBMITTASKREQUEST']._serialized_start=151
+  _globals['_SUBMITTASKREQUEST']._serialized_end=380
+  _globals['_SUBMITTASKRESPONSE']._serialized_start=382
+  _globals['_SUBMITTASKRESPONSE']._serialized_end=440
+  _globals['_NEWTASK']._serialized_start=442
+  _globals['_NEWTASK']._serialized_end=568
+  _globals['_SUBMITTASKSREQUEST']._serialized_start=571
+  _globals['_SUBMITTASKSREQUEST']._serialized_end=727
+  _globals['_SUBMITTASKSRESPONSE']._serialized_start=729
+  _globals['_SUBMITTASKSRESPONSE']._serialized_end=781
+  _globals['_SUBMITTASKSTREAMREQUEST']._serialized_start=784
+  _globals['_SUBMITTASKSTREAMREQUEST']._serialized_end=945
+  _globals['_TASKRANGE']._serialized_start=947
+  _globals['_TASKRANGE']._serialized_end=1020
+  _globals['_SUBMITTASKSTREAMRESPONSE']._serialized_start=1022
+  _globals['_SUBMITTASKSTREAMRESPONSE']._serialized_end=1126
+  _globals['_PAYLOADRANGE']._serialized_start=1128
+  _globals['_PAYLOADRANGE']._serialized_end=1218
+  _globals['_PAYLOADLIST']._serialized_start=1220
+  _globals['_PAYLOADLIST']._serialized_end=1267
+  _globals['_SUBMITARRAYREQUEST']._serialized_start=1270
+  _globals['_SUBMITARRAYREQUEST']._serialized_end=1555
+  _globals['_SUBMITARRAYRESPONSE']._serialized_start=1557
+  _globals['_SUBMITARRAYRESPONSE']._serialized_end=1623
+  _globals['_GETTASKREQUEST']._serialized_start=1625
+  _globals['_GETTASKREQUEST']._serialized_end=1661
+  _globals['_GETTASKRESPONSE']._serialized_start=1663
+  _globals['_GETTASKRESPONSE']._serialized_end=1718
+  _globals['_EXPLAINTASKREQUEST']._serialized_start=1720
+  _globals['_EXPLAINTASKREQUEST']._serialized_end=1760
+  _globals['_EXPLAINTASKRESPONSE']._serialized_start=1762
+  _globals['_EXPLAINTASKRESPONSE']._serialized_end=1842
+  _globals['_LISTTASKSREQUEST']._serialized_start=1845
+  _globals['_LISTTASKSREQUEST']._serialized_end=2049
+  _globals['_LISTTASKSRESPONSE']._serialized_start=2051
+  _globals['_LISTTASKSRESPONSE']._serialized_end=2150
+  _globals['_CANCELTASKREQUEST']._serialized_start=2152
+  _globals['_CANCELTASKREQUEST']._serialized_end=2215
+  _globals['_CANCELTASKRESPONSE']._serialized_start=2217
+  _globals['_CANCELTASKRESPONSE']._serialized_end=2275
+  _globals['_TASKSERVICE']._serialized_start=2278
+  _globals['_TASKSERVICE']._serialized_end=3127
 # @@protoc_insertion_point(module_scope)

@@ -47,6 +47,16 @@ class TaskServiceStub:
                 request_serializer=mitosis_dot_v1_dot_task__service__pb2.SubmitTasksRequest.SerializeToString,
                 response_deserializer=mitosis_dot_v1_dot_task__service__pb2.SubmitTasksResponse.FromString,
                 _registered_method=True)
+        self.SubmitTaskStream = channel.stream_unary(
+                '/mitosis.v1.TaskService/SubmitTaskStream',
+                request_serializer=mitosis_dot_v1_dot_task__service__pb2.SubmitTaskStreamRequest.SerializeToString,
+                response_deserializer=mitosis_dot_v1_dot_task__service__pb2.SubmitTaskStreamResponse.FromString,
+                _registered_method=True)
+        self.SubmitArray = channel.unary_unary(
+                '/mitosis.v1.TaskService/SubmitArray',
+                request_serializer=mitosis_dot_v1_dot_task__service__pb2.SubmitArrayRequest.SerializeToString,
+                response_deserializer=mitosis_dot_v1_dot_task__service__pb2.SubmitArrayResponse.FromString,
+                _registered_method=True)
         self.GetTask = channel.unary_unary(
                 '/mitosis.v1.TaskService/GetTask',
                 request_serializer=mitosis_dot_v1_dot_task__service__pb2.GetTaskRequest.SerializeToString,
@@ -96,6 +106,31 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SubmitTaskStream(self, request_iterator, context):
+        """Stores any number of tasks: each message of the stream is stored as one call of `SubmitTasks`
+        would be, in order; the answer comes when all are.
+
+        The first message says where the tasks go; later ones may leave that out. After an error
+        the messages before the one at fault stay stored. Idempotent on `request_id`, when the
+        stream is cut into the same messages again. Errors: those of `SubmitTasks`; places count
+        from the first task of the stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitArray(self, request, context):
+        """Stores many tasks that differ in their payload only, in one transaction.
+
+        A range may be as long as a suite may be large: it is kept as one row, and its tasks are made as they
+        are about to run. Until then they count as pending and can be read and cancelled by their
+        UUID, but are in no list. Idempotent on `request_id`.
+        Errors: those of `SubmitTasks`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTask(self, request, context):
         """Returns one task with its result and all its failures.
         Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
@@ -140,6 +175,16 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.SubmitTasks,
                     request_deserializer=mitosis_dot_v1_dot_task__service__pb2.SubmitTasksRequest.FromString,
                     response_serializer=mitosis_dot_v1_dot_task__service__pb2.SubmitTasksResponse.SerializeToString,
+            ),
+            'SubmitTaskStream': grpc.stream_unary_rpc_method_handler(
+                    servicer.SubmitTaskStream,
+                    request_deserializer=mitosis_dot_v1_dot_task__service__pb2.SubmitTaskStreamRequest.FromString,
+                    response_serializer=mitosis_dot_v1_dot_task__service__pb2.SubmitTaskStreamResponse.SerializeToString,
+            ),
+            'SubmitArray': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitArray,
+                    request_deserializer=mitosis_dot_v1_dot_task__service__pb2.SubmitArrayRequest.FromString,
+                    response_serializer=mitosis_dot_v1_dot_task__service__pb2.SubmitArrayResponse.SerializeToString,
             ),
             'GetTask': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTask,
@@ -219,6 +264,60 @@ class TaskService:
             '/mitosis.v1.TaskService/SubmitTasks',
             mitosis_dot_v1_dot_task__service__pb2.SubmitTasksRequest.SerializeToString,
             mitosis_dot_v1_dot_task__service__pb2.SubmitTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitTaskStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/mitosis.v1.TaskService/SubmitTaskStream',
+            mitosis_dot_v1_dot_task__service__pb2.SubmitTaskStreamRequest.SerializeToString,
+            mitosis_dot_v1_dot_task__service__pb2.SubmitTaskStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitArray(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mitosis.v1.TaskService/SubmitArray',
+            mitosis_dot_v1_dot_task__service__pb2.SubmitArrayRequest.SerializeToString,
+            mitosis_dot_v1_dot_task__service__pb2.SubmitArrayResponse.FromString,
             options,
             channel_credentials,
             insecure,

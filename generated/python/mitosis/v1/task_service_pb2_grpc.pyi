@@ -49,6 +49,23 @@ class TaskServiceStub:
     Idempotent on `request_id`. Errors: those of `SubmitTask`; a violation names
     the task by its place, for example `tasks[17].task_spec.handler`.
     """
+    SubmitTaskStream: _grpc.StreamUnaryMultiCallable[_task_service_pb2.SubmitTaskStreamRequest, _task_service_pb2.SubmitTaskStreamResponse]
+    """Stores any number of tasks: each message of the stream is stored as one call of `SubmitTasks`
+    would be, in order; the answer comes when all are.
+
+    The first message says where the tasks go; later ones may leave that out. After an error
+    the messages before the one at fault stay stored. Idempotent on `request_id`, when the
+    stream is cut into the same messages again. Errors: those of `SubmitTasks`; places count
+    from the first task of the stream.
+    """
+    SubmitArray: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.SubmitArrayRequest, _task_service_pb2.SubmitArrayResponse]
+    """Stores many tasks that differ in their payload only, in one transaction.
+
+    A range may be as long as a suite may be large: it is kept as one row, and its tasks are made as they
+    are about to run. Until then they count as pending and can be read and cancelled by their
+    UUID, but are in no list. Idempotent on `request_id`.
+    Errors: those of `SubmitTasks`.
+    """
     GetTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskRequest, _task_service_pb2.GetTaskResponse]
     """Returns one task with its result and all its failures.
     Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
@@ -86,6 +103,23 @@ class TaskServiceAsyncStub(TaskServiceStub):
 
     Idempotent on `request_id`. Errors: those of `SubmitTask`; a violation names
     the task by its place, for example `tasks[17].task_spec.handler`.
+    """
+    SubmitTaskStream: _aio.StreamUnaryMultiCallable[_task_service_pb2.SubmitTaskStreamRequest, _task_service_pb2.SubmitTaskStreamResponse]  # type: ignore[assignment]
+    """Stores any number of tasks: each message of the stream is stored as one call of `SubmitTasks`
+    would be, in order; the answer comes when all are.
+
+    The first message says where the tasks go; later ones may leave that out. After an error
+    the messages before the one at fault stay stored. Idempotent on `request_id`, when the
+    stream is cut into the same messages again. Errors: those of `SubmitTasks`; places count
+    from the first task of the stream.
+    """
+    SubmitArray: _aio.UnaryUnaryMultiCallable[_task_service_pb2.SubmitArrayRequest, _task_service_pb2.SubmitArrayResponse]  # type: ignore[assignment]
+    """Stores many tasks that differ in their payload only, in one transaction.
+
+    A range may be as long as a suite may be large: it is kept as one row, and its tasks are made as they
+    are about to run. Until then they count as pending and can be read and cancelled by their
+    UUID, but are in no list. Idempotent on `request_id`.
+    Errors: those of `SubmitTasks`.
     """
     GetTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskRequest, _task_service_pb2.GetTaskResponse]  # type: ignore[assignment]
     """Returns one task with its result and all its failures.
@@ -133,6 +167,35 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Idempotent on `request_id`. Errors: those of `SubmitTask`; a violation names
         the task by its place, for example `tasks[17].task_spec.handler`.
+        """
+
+    @_abc_1.abstractmethod
+    def SubmitTaskStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_task_service_pb2.SubmitTaskStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.SubmitTaskStreamResponse, _abc.Awaitable[_task_service_pb2.SubmitTaskStreamResponse]]:
+        """Stores any number of tasks: each message of the stream is stored as one call of `SubmitTasks`
+        would be, in order; the answer comes when all are.
+
+        The first message says where the tasks go; later ones may leave that out. After an error
+        the messages before the one at fault stay stored. Idempotent on `request_id`, when the
+        stream is cut into the same messages again. Errors: those of `SubmitTasks`; places count
+        from the first task of the stream.
+        """
+
+    @_abc_1.abstractmethod
+    def SubmitArray(
+        self,
+        request: _task_service_pb2.SubmitArrayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.SubmitArrayResponse, _abc.Awaitable[_task_service_pb2.SubmitArrayResponse]]:
+        """Stores many tasks that differ in their payload only, in one transaction.
+
+        A range may be as long as a suite may be large: it is kept as one row, and its tasks are made as they
+        are about to run. Until then they count as pending and can be read and cancelled by their
+        UUID, but are in no list. Idempotent on `request_id`.
+        Errors: those of `SubmitTasks`.
         """
 
     @_abc_1.abstractmethod
