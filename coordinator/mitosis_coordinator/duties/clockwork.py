@@ -107,6 +107,9 @@ class Reaper(Generic[Beat]):
         # Holders were not heard of while their coordinator or the database was away: that is not their fault, and each
         # has the whole timeout to come back.
         self._armed_at = monotonic() + timeout_seconds
+        # Whoever was not heard of since is not written again: the timeout runs from the last sign of life, whether the
+        # stream broke or went silent.
+        self._written_at = monotonic()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -121,8 +124,9 @@ class Reaper(Generic[Beat]):
     async def round(self) -> None:
         """Write and reap once."""
         now = self._monotonic()
-        for holder_id in await self._lives.write(self._connected.beats(now - self._timeout_seconds)):
+        for holder_id in await self._lives.write(self._connected.beats(self._written_at)):
             self._connected.look_again(holder_id)
+        self._written_at = now
         if not self._leads():
             self._armed_at = now + self._timeout_seconds
         if now < self._armed_at:

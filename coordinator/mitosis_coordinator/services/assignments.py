@@ -29,8 +29,8 @@ from mitosis_coordinator.storage.pool import Connection, Database
 
 log = structlog.get_logger(__name__)
 
-# Connected managers are written of twice in this time.
-_FRESH_SECONDS = 20.0
+# Unless they were told otherwise, connected managers are heard of twice in this time.
+_FRESH_SECONDS = 60.0
 _PICK_TRIES = 3
 
 
