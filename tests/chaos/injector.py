@@ -68,8 +68,9 @@ class Injector:
             Kind.FULL_DISK: self._fill_disk,
             Kind.CLOCK_JUMP: self._jump,
         }[fault.kind]
-        # A worker of a manager without a suite is not there to be struck.
-        done = await strike(fault)
+        # Neither a worker of a manager without a suite nor a process that takes its time to end is there to be struck.
+        part = self._deployment.parts.get(owner_of(fault.target))
+        done = (part is None or (part.wanted and part.runs)) and await strike(fault)
         if done:
             self.struck[fault.kind] += 1
         _log.info("fault", fault=str(fault), struck=done)
