@@ -167,8 +167,9 @@ class Driver:
             if revoked:
                 self._run.drop(revoked)
         if verdict is not ev.Verdict.RESUME and len(self._pump):
-            # The coordinator has taken their tasks back, and would ignore each.
             _log.warning("results_too_late", assignment_id=self._state.assignment_id, count=len(self._pump))
+            # The coordinator ignores each, and counts them.
+            self._pump.attached(())
             self._pump.clear()
         self._pump.attached(revoked)
         self.post(ev.Attached(verdict))
