@@ -105,6 +105,8 @@ type Manager struct {
 	Hostname      string
 	// Reason says why it is Failed.
 	Reason string
+	// Draining says that it was taken out of service: it gets no suite.
+	Draining bool
 }
 
 func decodeManager(manager *mitosisv1.NodeManager) *Manager {
@@ -123,6 +125,7 @@ func decodeManager(manager *mitosisv1.NodeManager) *Manager {
 		Version:           manager.GetVersion(),
 		Hostname:          manager.GetHostname(),
 		Reason:            manager.GetReason(),
+		Draining:          manager.GetDraining(),
 	}
 }
 
@@ -250,6 +253,28 @@ func (c *Client) ShutdownManager(ctx context.Context, uuid string, mode Shutdown
 		Uuid:     uuid,
 		Graceful: new(mode == Graceful),
 	})
+	if err != nil {
+		return nil, err
+	}
+	return decodeManager(answer.GetManager()), nil
+}
+
+// DrainManager takes a manager out of service: it finishes what it runs, hands back the rest, and gets no suite.
+//
+// Errors: [ErrInvalidField] (malformed UUID), [ErrNotFound], [ErrPermissionDenied].
+func (c *Client) DrainManager(ctx context.Context, uuid string) (*Manager, error) {
+	answer, err := c.managers.DrainManager(ctx, &mitosisv1.DrainManagerRequest{Uuid: uuid})
+	if err != nil {
+		return nil, err
+	}
+	return decodeManager(answer.GetManager()), nil
+}
+
+// ResumeManager puts a manager back into service.
+//
+// Errors: [ErrInvalidField] (malformed UUID), [ErrNotFound], [ErrPermissionDenied].
+func (c *Client) ResumeManager(ctx context.Context, uuid string) (*Manager, error) {
+	answer, err := c.managers.ResumeManager(ctx, &mitosisv1.ResumeManagerRequest{Uuid: uuid})
 	if err != nil {
 		return nil, err
 	}

@@ -114,6 +114,8 @@ var idempotent = map[string]bool{
 	mitosisv1.ManagerService_ListManagers_FullMethodName:    true,
 	mitosisv1.ManagerService_GetManager_FullMethodName:      true,
 	mitosisv1.ManagerService_ShutdownManager_FullMethodName: true,
+	mitosisv1.ManagerService_DrainManager_FullMethodName:    true,
+	mitosisv1.ManagerService_ResumeManager_FullMethodName:   true,
 	// As with RefreshToken.
 	mitosisv1.ManagerService_RevokeManagerToken_FullMethodName: true,
 

@@ -37,6 +37,7 @@ class Task:
     uuid: str
     attempt: int
     spec: bytes
+    priority: int = 0
     deaths: list[Death] = field(default_factory=list)
     worker: int | None = None
     # Its number among all tasks that its worker process was given, from 1; the worker's marker names it by that.
@@ -72,6 +73,7 @@ class TaskBook:
         self.time = prefetch.TaskTime()
         self.reports: list[stream.TaskReport] = []
         self.returns: list[Key] = []
+        # By priority, and as they came among equals.
         self._waiting: deque[Task] = deque()
         self._with_worker: dict[int, dict[Key, Task]] = {}
         self._given: dict[int, int] = {}
@@ -115,11 +117,20 @@ class TaskBook:
 
     def receive(self, tasks: Iterable[stream.AssignedTask]) -> None:
         """Takes tasks from the coordinator; one that is here already is ignored."""
+        in_order = True
         for assigned in tasks:
-            task = Task(assigned.task_uuid, assigned.attempt, assigned.task_spec)
-            if task.key not in self._all:
-                self._all[task.key] = task
-                self._put_back(task, last=True)
+            task = Task(assigned.task_uuid, assigned.attempt, assigned.task_spec, assigned.priority)
+            if task.key in self._all:
+                continue
+            self._all[task.key] = task
+            if self._winding is not None:
+                self._meet(task, self._winding)
+                continue
+            in_order = in_order and (not self._waiting or self._waiting[-1].priority >= task.priority)
+            self._waiting.append(task)
+        if not in_order:
+            # Once for all of them, and stable: what came first among equals stays first.
+            self._waiting = deque(sorted(self._waiting, key=lambda task: -task.priority))
 
     def give(self, worker: int, workers: int, now: float) -> list[Task]:
         """Hands tasks to a worker, one of `workers`: a fair share of what waits, or nothing."""
@@ -225,7 +236,7 @@ class TaskBook:
         return running
 
     def recall(self, limit: int | None) -> None:
-        """Hands back tasks that wait, the last ones first: at most `limit`, or all with None."""
+        """Hands back tasks that wait, those first that would start last: at most `limit`, or all with None."""
         count = len(self._waiting) if limit is None else min(limit, len(self._waiting))
         for _ in range(count):
             self._meet(self._waiting.pop(), Fate.RETURNED)
@@ -237,13 +248,14 @@ class TaskBook:
         for task in waiting:
             self._meet(task, fate, wall_time)
 
-    def _put_back(self, task: Task, *, last: bool = False) -> None:
+    def _put_back(self, task: Task) -> None:
+        """Lets a task wait again, before those of its priority."""
         if self._winding is not None:
             self._meet(task, self._winding)
-        elif last:
-            self._waiting.append(task)
-        else:
-            self._waiting.appendleft(task)
+            return
+        waiting = enumerate(self._waiting)
+        place = next((place for place, other in waiting if other.priority <= task.priority), len(self._waiting))
+        self._waiting.insert(place, task)
 
     def _meet(self, task: Task, fate: Fate, wall_time: float | None = None) -> None:
         del self._all[task.key]

@@ -126,6 +126,9 @@ async def test_managers_are_registered_matched_added_and_removed(rest: Rest, coo
         wrong = await as_manager.ask("GET", "/suites")
         assert (wrong.status, wrong.error["reason"]) == (401, "WRONG_TOKEN_KIND")
     assert (await rest.get(f"/managers/{manager['uuid']}"))["metrics"]["tasks_completed"] == 5
+    assert (await rest.post(f"/managers/{manager['uuid']}/drain"))["draining"] is True
+    assert (await rest.get(f"/managers/{manager['uuid']}"))["draining"] is True
+    assert (await rest.post(f"/managers/{manager['uuid']}/resume"))["draining"] is False
     offline = await rest.ask("POST", f"/managers/{manager['uuid']}/shutdown")
     assert offline.status in (403, 409)
 

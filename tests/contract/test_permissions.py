@@ -154,6 +154,8 @@ REQUESTS: dict[str, Callable[[Things], Any]] = {
     "ManagerService/ListManagers": lambda it: managers.ListManagersRequest(),
     "ManagerService/GetManager": lambda it: managers.GetManagerRequest(uuid=it.manager),
     "ManagerService/ShutdownManager": lambda it: managers.ShutdownManagerRequest(uuid=it.manager),
+    "ManagerService/DrainManager": lambda it: managers.DrainManagerRequest(uuid=it.manager),
+    "ManagerService/ResumeManager": lambda it: managers.ResumeManagerRequest(uuid=it.manager),
     "ManagerService/RevokeManagerToken": lambda it: managers.RevokeManagerTokenRequest(uuid=it.manager),
     "ManagerService/Connect": lambda it: manager_stream_pb2.ConnectRequest(
         attach=manager_stream_pb2.Attach(session_uuid=str(uuid.uuid4()), max_workers=1)

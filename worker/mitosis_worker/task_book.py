@@ -73,7 +73,8 @@ class TaskBook:
         self._granted = max(self._granted, self._received)
         if self.draining or batch.assignment_id != self.assignment_id:
             return [_attempt(task) for task in batch.tasks]
-        self._waiting.extend(batch.tasks)
+        # Stable: what came first among equals stays first.
+        self._waiting = deque(sorted([*self._waiting, *batch.tasks], key=lambda task: -task.priority))
         return []
 
     def start_next(self) -> stream.AssignedTask | None:

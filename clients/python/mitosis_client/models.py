@@ -356,6 +356,7 @@ class Manager(Model):
     version: str = ""
     hostname: str = ""
     reason: str = ""
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,8 @@ class Client:
     get_manager = _blocking(AsyncClient.get_manager)
     list_managers = _iterating(AsyncClient.list_managers)
     shutdown_manager = _blocking(AsyncClient.shutdown_manager)
+    drain_manager = _blocking(AsyncClient.drain_manager)
+    resume_manager = _blocking(AsyncClient.resume_manager)
     revoke_manager_token = _blocking(AsyncClient.revoke_manager_token)
     renew_manager_token = _blocking(AsyncClient.renew_manager_token)
 

@@ -133,6 +133,7 @@ class Manager:
     version: str
     hostname: str
     reason: str
+    draining: bool
 
 
 def preparation_failed(failed_suites: Sequence[UUID], suite_id: UUID) -> list[UUID]:

@@ -70,6 +70,8 @@ RIGHTS: Final[dict[str, Right]] = {
     "mitosis.v1.ManagerService/ListManagers": Right.USER,
     "mitosis.v1.ManagerService/GetManager": Right.VIEWER,
     "mitosis.v1.ManagerService/ShutdownManager": Right.GROUP_ADMIN,
+    "mitosis.v1.ManagerService/DrainManager": Right.GROUP_ADMIN,
+    "mitosis.v1.ManagerService/ResumeManager": Right.GROUP_ADMIN,
     "mitosis.v1.ManagerService/RevokeManagerToken": Right.GROUP_ADMIN,
     "mitosis.v1.ManagerService/Connect": Right.MANAGER,
     "mitosis.v1.WorkerService/RegisterWorker": Right.GROUP_ADMIN,

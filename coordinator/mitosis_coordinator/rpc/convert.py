@@ -201,6 +201,7 @@ def manager_message(manager: Manager) -> manager_pb2.NodeManager:
         created_by=manager.created_by,
         created_at=optional_timestamp(manager.created_at),
         last_heartbeat=optional_timestamp(manager.last_heartbeat_at),
+        draining=manager.draining,
         version=manager.version,
         hostname=manager.hostname,
         reason=manager.reason,

@@ -95,6 +95,18 @@ class ManagerServicer(manager_service_pb2_grpc.ManagerServiceServicer):
         manager = await self._service.shut_down(current_user(), manager_id, graceful=graceful)
         return pb.ShutdownManagerResponse(manager=manager_message(manager))
 
+    async def DrainManager(self, request: pb.DrainManagerRequest, context: Context) -> pb.DrainManagerResponse:  # noqa: N802
+        rules = Rules()
+        manager_id = rules.uuid("uuid", request.uuid)
+        rules.raise_if_broken()
+        return pb.DrainManagerResponse(manager=manager_message(await self._service.drain(current_user(), manager_id)))
+
+    async def ResumeManager(self, request: pb.ResumeManagerRequest, context: Context) -> pb.ResumeManagerResponse:  # noqa: N802
+        rules = Rules()
+        manager_id = rules.uuid("uuid", request.uuid)
+        rules.raise_if_broken()
+        return pb.ResumeManagerResponse(manager=manager_message(await self._service.resume(current_user(), manager_id)))
+
     async def RevokeManagerToken(  # noqa: N802
         self, request: pb.RevokeManagerTokenRequest, context: Context
     ) -> pb.RevokeManagerTokenResponse:

@@ -123,7 +123,8 @@ def task_batch(message: msg.TaskBatch) -> pb.TaskBatch:
     return pb.TaskBatch(
         assignment_id=message.assignment_id,
         tasks=[
-            pb.AssignedTask(task_uuid=task.task_id, attempt=task.attempt, task_spec=task.spec) for task in message.tasks
+            pb.AssignedTask(task_uuid=task.task_id, attempt=task.attempt, task_spec=task.spec, priority=task.priority)
+            for task in message.tasks
         ],
     )
 

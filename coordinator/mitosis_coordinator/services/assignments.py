@@ -89,7 +89,7 @@ class AssignmentService:
                 if manager is None or not MANAGER.allows(ManagerState(manager.state), ManagerEvent.ASSIGNED):
                     return None
                 suite = await suites.get(connection, suite_id)
-                if suite is None or manager.session_epoch != session_epoch:
+                if suite is None or manager.session_epoch != session_epoch or manager.draining:
                     return None
                 assignment_id = await managers.insert_assignment(connection, suite_id, manager_id, session_epoch)
                 if assignment_id is None:

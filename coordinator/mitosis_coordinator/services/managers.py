@@ -181,6 +181,38 @@ class ManagerService:
         log.info("manager_shutdown_requested", manager_uuid=str(manager_id), graceful=graceful)
         return manager
 
+    async def drain(self, principal: UserPrincipal, manager_id: UUID) -> Manager:
+        """Take a manager out of service; what it holds it finishes or hands back.
+
+        Raises:
+            NotFound: There is none in the caller's groups.
+            PermissionDenied: The caller is not Admin of a group in which the manager has the role Admin.
+        """
+        manager = await self._set_draining(principal, manager_id, draining=True)
+        if manager.assigned_suite_id is not None:
+            self._sessions.release_suite(manager.assigned_suite_id, [manager_id])
+        return manager
+
+    async def resume(self, principal: UserPrincipal, manager_id: UUID) -> Manager:
+        """Put a manager back into service.
+
+        Raises:
+            NotFound: There is none in the caller's groups.
+            PermissionDenied: The caller is not Admin of a group in which the manager has the role Admin.
+        """
+        manager = await self._set_draining(principal, manager_id, draining=False)
+        self._signals.manager_changed(manager_id)
+        return manager
+
+    async def _set_draining(self, principal: UserPrincipal, manager_id: UUID, *, draining: bool) -> Manager:
+        async with self._database.transaction() as connection:
+            await self._controlled(connection, principal, manager_id)
+            await managers.set_draining(connection, manager_id, draining=draining)
+            # Read once more: whoever gave it a suite meanwhile has committed.
+            manager = await self._controlled(connection, principal, manager_id)
+        log.info("manager_draining", manager_uuid=str(manager_id), user=principal.username, draining=draining)
+        return manager
+
     async def revoke_token(
         self, principal: UserPrincipal, manager_id: UUID, *, renew: bool
     ) -> tuple[Manager, IssuedToken | None]:

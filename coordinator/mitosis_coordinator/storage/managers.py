@@ -51,6 +51,7 @@ class LockedManager:
     failed_preparations: list[UUID]
     tags: list[str]
     max_workers: int
+    draining: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,11 @@ async def set_state(
     """Move a manager along its lifecycle; False when its state does not allow the event."""
     parameters = {"manager_id": manager_id, "state": state, "reason": reason, "allowed": MANAGER.sources(event)}
     return await fetch_value(connection, _SQL["set_manager_state"], parameters) is not None
+
+
+async def set_draining(connection: Connection, manager_id: UUID, *, draining: bool) -> None:
+    """Take a manager out of service, or put it back."""
+    await execute(connection, _SQL["set_draining"], {"manager_id": manager_id, "draining": draining})
 
 
 async def note_failed_preparations(connection: Connection, manager_id: UUID, suite_ids: Sequence[UUID]) -> None:
@@ -409,4 +415,5 @@ def _manager(row: Mapping[str, Any]) -> Manager:
         version=row["version"],
         hostname=row["hostname"],
         reason=row["reason"],
+        draining=row["draining"],
     )

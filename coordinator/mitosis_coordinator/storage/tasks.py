@@ -49,6 +49,7 @@ class ClaimedTask:
     task_id: str
     attempt: int
     spec: bytes
+    priority: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ async def claim(
         rows = await cursor.fetchall()
     # An UPDATE returns rows in no order; text UUIDs sort as the UUIDs do.
     rows.sort(key=lambda row: (-row[3], row[0]))
-    return [ClaimedTask(row[0], row[1], row[2]) for row in rows], not rows or rows[0][4]
+    return [ClaimedTask(*row[:4]) for row in rows], not rows or rows[0][4]
 
 
 async def claim_independent(
@@ -171,7 +172,7 @@ async def claim_independent(
     if rows and rows[0][0] is None:
         return None
     rows.sort(key=lambda row: (-row[3], row[0]))
-    return [ClaimedTask(row[0], row[1], row[2]) for row in rows]
+    return [ClaimedTask(*row) for row in rows]
 
 
 def _unless_none(column: Sequence[Value]) -> Sequence[Value]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mitosis.v1 import suite_pb2, task_pb2
-from tests.support.api import Api
+from mitosis.v1 import suite_pb2, task_pb2, task_service_pb2
+from tests.support.api import NOOP, Api
 from tests.support.scripted_manager import FAILED, Attempt, ScriptedManager
 
 COMPLETE = suite_pb2.TASK_SUITE_STATE_COMPLETE
@@ -112,3 +112,14 @@ async def test_a_task_that_was_moved_has_its_whole_budget(api: Api) -> None:
     assert (names(again), again[0].attempt) == (names(moved), 3)
     await starving.report(again)
     assert [failure.attempt for failure in (await api.task(moved[0].task_uuid)).failures] == [2]
+
+
+async def test_a_task_of_higher_priority_is_sent_first_and_says_so(api: Api) -> None:
+    suite = await api.create()
+    low = await api.submit(suite.uuid, 3)
+    manager = await api.connect()
+    await manager.start()
+    await manager.fetch(1)
+    [urgent] = await api.submit_all(suite.uuid, [task_service_pb2.NewTask(task_spec=NOOP, priority=7)])
+    sent = await manager.fetch(2)
+    assert [(task.task_uuid, task.priority) for task in sent] == [(urgent, 7), (low[1], 0)]

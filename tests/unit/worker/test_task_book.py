@@ -131,3 +131,11 @@ def test_a_task_that_was_taken_and_never_ran_is_handed_back() -> None:
 def test_tasks_of_an_assignment_that_is_over_are_handed_back() -> None:
     held = book()
     assert [one.task_uuid for one in held.arrived(batch("late", assignment_id=6))] == ["late"]
+
+
+def test_tasks_start_by_priority_and_as_they_came_among_equals() -> None:
+    book = TaskBook(window=8, assignment_id=7)
+    for tasks in ((("a", 0), ("b", 0)), (("urgent", 1), ("c", 0))):
+        arriving = [stream.AssignedTask(task_uuid=name, attempt=1, priority=priority) for name, priority in tasks]
+        assert not book.arrived(stream.TaskBatch(assignment_id=7, tasks=arriving))
+    assert [attempt.task_uuid for attempt in book.drain()] == ["urgent", "a", "b", "c"]

@@ -1,4 +1,4 @@
-"""Node managers: register, read, shut down."""
+"""Node managers: register, read, drain, shut down."""
 
 from __future__ import annotations
 
@@ -78,6 +78,21 @@ class ManagerCalls(Calls):
         """Asks a connected manager to end, after its running tasks if `graceful`. Raises `NotFound`, `WrongState`."""
         request = manager_service_pb2.ShutdownManagerRequest(uuid=uuid, graceful=graceful)
         answer = await self._transport.call(self._managers.ShutdownManager, request, repeatable=True)
+        return convert.decode(answer.manager, Manager)
+
+    async def drain_manager(self, uuid: str) -> Manager:
+        """Takes a manager out of service: it finishes what it runs, hands back the rest, and gets no suite.
+
+        Raises `InvalidField`, `NotFound`, `PermissionDenied`.
+        """
+        request = manager_service_pb2.DrainManagerRequest(uuid=uuid)
+        answer = await self._transport.call(self._managers.DrainManager, request, repeatable=True)
+        return convert.decode(answer.manager, Manager)
+
+    async def resume_manager(self, uuid: str) -> Manager:
+        """Puts a manager back into service. Raises `InvalidField`, `NotFound`, `PermissionDenied`."""
+        request = manager_service_pb2.ResumeManagerRequest(uuid=uuid)
+        answer = await self._transport.call(self._managers.ResumeManager, request, repeatable=True)
         return convert.decode(answer.manager, Manager)
 
     async def revoke_manager_token(self, uuid: str) -> Manager:

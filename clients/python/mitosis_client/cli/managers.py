@@ -11,12 +11,12 @@ from mitosis_client.cli.output import Column, age, moment
 from mitosis_client.cli.session import JsonFlag, Limit, page_size, session_of
 from mitosis_client.models import Manager, ManagerMetrics, ManagerState
 
-app = typer.Typer(help="Look at node managers, register them and shut them down.", no_args_is_help=True)
+app = typer.Typer(help="Look at node managers, register, drain and shut them down.", no_args_is_help=True)
 
 _COLUMNS = (
     Column[Manager]("UUID", lambda manager: manager.uuid, rank=9),
     Column[Manager]("NAME", lambda manager: manager.name, rank=8),
-    Column[Manager]("STATE", lambda manager: manager.state, rank=7),
+    Column[Manager]("STATE", lambda manager: _state(manager), rank=7),
     Column[Manager]("WORKERS", lambda manager: _workers(manager), rank=5, right=True),
     Column[Manager]("SUITE", lambda manager: manager.assigned_suite_uuid, rank=2),
     Column[Manager]("TAGS", lambda manager: ",".join(manager.tags), rank=1),
@@ -58,7 +58,7 @@ def show(
         [
             ("uuid", found.uuid),
             ("name", found.name),
-            ("state", found.state),
+            ("state", _state(found)),
             ("reason", found.reason),
             ("suite", found.assigned_suite_uuid),
             ("tags", ", ".join(found.tags)),
@@ -96,6 +96,36 @@ def register(
     with session.client() as client:
         granted = client.register_manager(name, group_memberships=memberships, tags=tag or (), max_workers=max_workers)
     hand_over(session.output, granted.manager, granted.token, granted.token_expires_at, token_file)
+
+
+@app.command()
+def drain(
+    context: typer.Context,
+    manager: Annotated[str, typer.Argument(metavar="MANAGER", help="UUID of the manager.")],
+    json: JsonFlag = False,
+) -> None:
+    """Take a manager out of service: it finishes what it runs, hands back the rest, and gets no suite."""
+    session = session_of(context, json)
+    with session.client() as client:
+        found = client.drain_manager(manager)
+    if json:
+        session.output.document(found.to_dict())
+    session.output.line(f"Manager {found.name} gets no suite any more; it is {found.state}.")
+
+
+@app.command()
+def resume(
+    context: typer.Context,
+    manager: Annotated[str, typer.Argument(metavar="MANAGER", help="UUID of the manager.")],
+    json: JsonFlag = False,
+) -> None:
+    """Put a manager back into service."""
+    session = session_of(context, json)
+    with session.client() as client:
+        found = client.resume_manager(manager)
+    if json:
+        session.output.document(found.to_dict())
+    session.output.line(f"Manager {found.name} is in service; it is {found.state}.")
 
 
 @app.command()
@@ -138,6 +168,10 @@ def revoke(
     if json:
         session.output.document(found.to_dict())
     session.output.line(f"Manager {found.name} has no token any more.")
+
+
+def _state(manager: Manager) -> str:
+    return f"{manager.state}, draining" if manager.draining else manager.state
 
 
 def _workers(manager: Manager) -> str:

@@ -28,7 +28,7 @@ FOR NO KEY UPDATE OF s
 -- Which of these managers are free, and `pick_suite` would find something for them.
 SELECT DISTINCT e.manager_id FROM task_suites s
 JOIN task_suite_managers e ON e.task_suite_id = s.id
-JOIN node_managers m ON m.id = e.manager_id AND m.state = 'Idle'
+JOIN node_managers m ON m.id = e.manager_id AND m.state = 'Idle' AND NOT m.draining
 JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
 WHERE e.manager_id = ANY(%(manager_ids)s)
   AND s.state IN ('Queued', 'Open', 'Executing')
@@ -56,7 +56,7 @@ FROM task_suites s
 JOIN task_suite_managers e ON e.task_suite_id = s.id
 JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
 JOIN assignments a ON a.manager_id = e.manager_id AND a.state = 'Executing'
-JOIN node_managers m ON m.id = a.manager_id
+JOIN node_managers m ON m.id = a.manager_id AND NOT m.draining
 JOIN task_suites held ON held.id = a.task_suite_id
 CROSS JOIN LATERAL (SELECT (
     SELECT t.id FROM active_tasks t WHERE t.assignment_id = a.id LIMIT 1
@@ -90,7 +90,7 @@ WHERE (a.manager_id = ANY(%(manager_ids)s) OR m.last_heartbeat_at > now() - make
       SELECT 1 FROM node_managers i
       JOIN task_suite_managers ie ON ie.manager_id = i.id AND ie.task_suite_id = s.id
       JOIN group_node_manager ig ON ig.manager_id = i.id AND ig.group_id = s.group_id AND ig.role = 'Worker'
-      WHERE i.state = 'Idle' AND i.last_heartbeat_at > now() - make_interval(secs => %(fresh_seconds)s)
+      WHERE i.state = 'Idle' AND NOT i.draining AND i.last_heartbeat_at > now() - make_interval(secs => %(fresh_seconds)s)
         AND NOT (i.id = ANY(%(connected_ids)s))
         AND (ie.selection = 'UserSpecified' OR NOT s.managers_by_hand)
         AND (ie.retry_after IS NULL OR ie.retry_after <= now())
@@ -117,7 +117,7 @@ GROUP BY a.id, m.id
 -- Idle managers to which `pick_suite` would give a suite if it had a Ready task.
 SELECT m.id, m.max_workers FROM task_suites s
 JOIN task_suite_managers e ON e.task_suite_id = s.id
-JOIN node_managers m ON m.id = e.manager_id AND m.state = 'Idle'
+JOIN node_managers m ON m.id = e.manager_id AND m.state = 'Idle' AND NOT m.draining
 JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
 WHERE s.id = %(suite_id)s AND s.state = 'Executing'
   AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand)
@@ -147,6 +147,7 @@ WHERE manager_id = ANY(%(manager_ids)s) AND state <> 'Ended'
 SELECT EXISTS (
     SELECT 1 FROM task_suite_managers e
     JOIN task_suites s ON s.id = e.task_suite_id
+    JOIN node_managers m ON m.id = e.manager_id AND NOT m.draining
     JOIN group_node_manager g ON g.manager_id = e.manager_id AND g.group_id = s.group_id AND g.role = 'Worker'
     WHERE e.task_suite_id = %(suite_id)s AND e.manager_id = %(manager_id)s
       AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand))

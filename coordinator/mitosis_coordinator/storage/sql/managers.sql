@@ -63,7 +63,8 @@ WHERE manager_id = %(manager_id)s AND state <> 'Ended'
 
 -- name: lock_manager
 -- One manager, for a change.
-SELECT id, name, state, session_epoch, session_uuid, failed_preparations, tags, max_workers FROM node_managers
+SELECT id, name, state, session_epoch, session_uuid, failed_preparations, tags, max_workers, draining
+FROM node_managers
 WHERE id = %(manager_id)s
 FOR NO KEY UPDATE
 
@@ -84,6 +85,10 @@ RETURNING session_epoch
 UPDATE node_managers SET state = %(state)s, reason = %(reason)s, last_heartbeat_at = now()
 WHERE id = %(manager_id)s AND state = ANY(%(allowed)s)
 RETURNING id
+
+-- name: set_draining
+-- Takes a manager out of service, or puts it back.
+UPDATE node_managers SET draining = %(draining)s WHERE id = %(manager_id)s
 
 -- name: note_failed_preparations
 -- Records the different suites in a row that a manager failed to prepare.

@@ -170,6 +170,7 @@ SELECT t.id, t.task_suite_id, t.group_id, t.attempt, coalesce(cardinality(t.excl
         WHERE e.task_suite_id = t.task_suite_id AND e.manager_id <> a.holder_id
           AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
           AND (e.selection = 'UserSpecified' OR NOT s.managers_by_hand) AND m.state NOT IN ('Offline', 'Failed')
+          AND NOT m.draining
     ) OR t.task_suite_id IS NULL AND EXISTS (
         SELECT 1 FROM group_worker g JOIN independent_workers w ON w.id = g.worker_id
         WHERE g.group_id = t.group_id AND t.tags <@ w.tags AND w.id <> a.holder_id AND w.state <> 'Offline'

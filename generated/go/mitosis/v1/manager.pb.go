@@ -314,7 +314,9 @@ type NodeManager struct {
 	Version       string                 `protobuf:"bytes,12,opt,name=version,proto3" json:"version,omitempty"`
 	Hostname      string                 `protobuf:"bytes,13,opt,name=hostname,proto3" json:"hostname,omitempty"`
 	// Why it is Failed.
-	Reason        string `protobuf:"bytes,14,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,14,opt,name=reason,proto3" json:"reason,omitempty"`
+	// It was taken out of service with `DrainManager`: it gets no suite until `ResumeManager`.
+	Draining      bool `protobuf:"varint,15,opt,name=draining,proto3" json:"draining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -447,6 +449,13 @@ func (x *NodeManager) GetReason() string {
 	return ""
 }
 
+func (x *NodeManager) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
 var File_mitosis_v1_manager_proto protoreflect.FileDescriptor
 
 const file_mitosis_v1_manager_proto_rawDesc = "" +
@@ -464,7 +473,7 @@ const file_mitosis_v1_manager_proto_rawDesc = "" +
 	"\x14prefetch_buffer_size\x18\x04 \x01(\x05R\x12prefetchBufferSize\x12'\n" +
 	"\x0fworker_restarts\x18\x05 \x01(\x03R\x0eworkerRestarts\x12#\n" +
 	"\rprefetch_hits\x18\x06 \x01(\x03R\fprefetchHits\x12'\n" +
-	"\x0fprefetch_misses\x18\a \x01(\x03R\x0eprefetchMisses\"\xb9\x04\n" +
+	"\x0fprefetch_misses\x18\a \x01(\x03R\x0eprefetchMisses\"\xd5\x04\n" +
 	"\vNodeManager\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x122\n" +
@@ -483,7 +492,8 @@ const file_mitosis_v1_manager_proto_rawDesc = "" +
 	"\x0elast_heartbeat\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rlastHeartbeat\x12\x18\n" +
 	"\aversion\x18\f \x01(\tR\aversion\x12\x1a\n" +
 	"\bhostname\x18\r \x01(\tR\bhostname\x12\x16\n" +
-	"\x06reason\x18\x0e \x01(\tR\x06reason*\x98\x02\n" +
+	"\x06reason\x18\x0e \x01(\tR\x06reason\x12\x1a\n" +
+	"\bdraining\x18\x0f \x01(\bR\bdraining*\x98\x02\n" +
 	"\x10NodeManagerState\x12\"\n" +
 	"\x1eNODE_MANAGER_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aNODE_MANAGER_STATE_OFFLINE\x10\x01\x12\x1b\n" +

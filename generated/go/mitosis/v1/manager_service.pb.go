@@ -669,6 +669,182 @@ func (x *ShutdownManagerResponse) GetManager() *NodeManager {
 	return nil
 }
 
+type DrainManagerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uuid          string                 `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainManagerRequest) Reset() {
+	*x = DrainManagerRequest{}
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainManagerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainManagerRequest) ProtoMessage() {}
+
+func (x *DrainManagerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainManagerRequest.ProtoReflect.Descriptor instead.
+func (*DrainManagerRequest) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_manager_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DrainManagerRequest) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+type DrainManagerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Manager       *NodeManager           `protobuf:"bytes,1,opt,name=manager,proto3" json:"manager,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainManagerResponse) Reset() {
+	*x = DrainManagerResponse{}
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainManagerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainManagerResponse) ProtoMessage() {}
+
+func (x *DrainManagerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainManagerResponse.ProtoReflect.Descriptor instead.
+func (*DrainManagerResponse) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_manager_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DrainManagerResponse) GetManager() *NodeManager {
+	if x != nil {
+		return x.Manager
+	}
+	return nil
+}
+
+type ResumeManagerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uuid          string                 `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeManagerRequest) Reset() {
+	*x = ResumeManagerRequest{}
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeManagerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeManagerRequest) ProtoMessage() {}
+
+func (x *ResumeManagerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeManagerRequest.ProtoReflect.Descriptor instead.
+func (*ResumeManagerRequest) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_manager_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ResumeManagerRequest) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+type ResumeManagerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Manager       *NodeManager           `protobuf:"bytes,1,opt,name=manager,proto3" json:"manager,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeManagerResponse) Reset() {
+	*x = ResumeManagerResponse{}
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeManagerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeManagerResponse) ProtoMessage() {}
+
+func (x *ResumeManagerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeManagerResponse.ProtoReflect.Descriptor instead.
+func (*ResumeManagerResponse) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_manager_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ResumeManagerResponse) GetManager() *NodeManager {
+	if x != nil {
+		return x.Manager
+	}
+	return nil
+}
+
 type RevokeManagerTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Uuid  string                 `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
@@ -680,7 +856,7 @@ type RevokeManagerTokenRequest struct {
 
 func (x *RevokeManagerTokenRequest) Reset() {
 	*x = RevokeManagerTokenRequest{}
-	mi := &file_mitosis_v1_manager_service_proto_msgTypes[12]
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -692,7 +868,7 @@ func (x *RevokeManagerTokenRequest) String() string {
 func (*RevokeManagerTokenRequest) ProtoMessage() {}
 
 func (x *RevokeManagerTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_manager_service_proto_msgTypes[12]
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,7 +881,7 @@ func (x *RevokeManagerTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeManagerTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeManagerTokenRequest) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_manager_service_proto_rawDescGZIP(), []int{12}
+	return file_mitosis_v1_manager_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RevokeManagerTokenRequest) GetUuid() string {
@@ -734,7 +910,7 @@ type RevokeManagerTokenResponse struct {
 
 func (x *RevokeManagerTokenResponse) Reset() {
 	*x = RevokeManagerTokenResponse{}
-	mi := &file_mitosis_v1_manager_service_proto_msgTypes[13]
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +922,7 @@ func (x *RevokeManagerTokenResponse) String() string {
 func (*RevokeManagerTokenResponse) ProtoMessage() {}
 
 func (x *RevokeManagerTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_manager_service_proto_msgTypes[13]
+	mi := &file_mitosis_v1_manager_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +935,7 @@ func (x *RevokeManagerTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeManagerTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeManagerTokenResponse) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_manager_service_proto_rawDescGZIP(), []int{13}
+	return file_mitosis_v1_manager_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RevokeManagerTokenResponse) GetManager() *NodeManager {
@@ -834,6 +1010,14 @@ const file_mitosis_v1_manager_service_proto_rawDesc = "" +
 	"\bgraceful\x18\x02 \x01(\bH\x00R\bgraceful\x88\x01\x01B\v\n" +
 	"\t_graceful\"L\n" +
 	"\x17ShutdownManagerResponse\x121\n" +
+	"\amanager\x18\x01 \x01(\v2\x17.mitosis.v1.NodeManagerR\amanager\")\n" +
+	"\x13DrainManagerRequest\x12\x12\n" +
+	"\x04uuid\x18\x01 \x01(\tR\x04uuid\"I\n" +
+	"\x14DrainManagerResponse\x121\n" +
+	"\amanager\x18\x01 \x01(\v2\x17.mitosis.v1.NodeManagerR\amanager\"*\n" +
+	"\x14ResumeManagerRequest\x12\x12\n" +
+	"\x04uuid\x18\x01 \x01(\tR\x04uuid\"J\n" +
+	"\x15ResumeManagerResponse\x121\n" +
 	"\amanager\x18\x01 \x01(\v2\x17.mitosis.v1.NodeManagerR\amanager\"E\n" +
 	"\x19RevokeManagerTokenRequest\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x14\n" +
@@ -842,7 +1026,7 @@ const file_mitosis_v1_manager_service_proto_rawDesc = "" +
 	"\amanager\x18\x01 \x01(\v2\x17.mitosis.v1.NodeManagerR\amanager\x12\x1f\n" +
 	"\x05token\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01H\x00R\x05token\x88\x01\x01\x12D\n" +
 	"\x10token_expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0etokenExpiresAtB\b\n" +
-	"\x06_token2\x97\a\n" +
+	"\x06_token2\x9a\t\n" +
 	"\x0eManagerService\x12p\n" +
 	"\x0fRegisterManager\x12\".mitosis.v1.RegisterManagerRequest\x1a#.mitosis.v1.RegisterManagerResponse\"\x14\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/managers\x12h\n" +
 	"\tHeartbeat\x12\x1c.mitosis.v1.HeartbeatRequest\x1a\x1d.mitosis.v1.HeartbeatResponse\"\x1e\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/managers/heartbeat\x12u\n" +
@@ -850,7 +1034,9 @@ const file_mitosis_v1_manager_service_proto_rawDesc = "" +
 	"\fListManagers\x12\x1f.mitosis.v1.ListManagersRequest\x1a .mitosis.v1.ListManagersResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/managers\x12n\n" +
 	"\n" +
 	"GetManager\x12\x1d.mitosis.v1.GetManagerRequest\x1a\x1e.mitosis.v1.GetManagerResponse\"!\x82\xd3\xe4\x93\x02\x1bb\amanager\x12\x10/managers/{uuid}\x12\x89\x01\n" +
-	"\x0fShutdownManager\x12\".mitosis.v1.ShutdownManagerRequest\x1a#.mitosis.v1.ShutdownManagerResponse\"-\x82\xd3\xe4\x93\x02':\x01*b\amanager\"\x19/managers/{uuid}/shutdown\x12\x87\x01\n" +
+	"\x0fShutdownManager\x12\".mitosis.v1.ShutdownManagerRequest\x1a#.mitosis.v1.ShutdownManagerResponse\"-\x82\xd3\xe4\x93\x02':\x01*b\amanager\"\x19/managers/{uuid}/shutdown\x12}\n" +
+	"\fDrainManager\x12\x1f.mitosis.v1.DrainManagerRequest\x1a .mitosis.v1.DrainManagerResponse\"*\x82\xd3\xe4\x93\x02$:\x01*b\amanager\"\x16/managers/{uuid}/drain\x12\x81\x01\n" +
+	"\rResumeManager\x12 .mitosis.v1.ResumeManagerRequest\x1a!.mitosis.v1.ResumeManagerResponse\"+\x82\xd3\xe4\x93\x02%:\x01*b\amanager\"\x17/managers/{uuid}/resume\x12\x87\x01\n" +
 	"\x12RevokeManagerToken\x12%.mitosis.v1.RevokeManagerTokenRequest\x1a&.mitosis.v1.RevokeManagerTokenResponse\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/managers/{uuid}/revoke\x12F\n" +
 	"\aConnect\x12\x1a.mitosis.v1.ConnectRequest\x1a\x1b.mitosis.v1.ConnectResponse(\x010\x01BFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3"
 
@@ -866,7 +1052,7 @@ func file_mitosis_v1_manager_service_proto_rawDescGZIP() []byte {
 	return file_mitosis_v1_manager_service_proto_rawDescData
 }
 
-var file_mitosis_v1_manager_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_mitosis_v1_manager_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_mitosis_v1_manager_service_proto_goTypes = []any{
 	(*RegisterManagerRequest)(nil),     // 0: mitosis.v1.RegisterManagerRequest
 	(*RegisterManagerResponse)(nil),    // 1: mitosis.v1.RegisterManagerResponse
@@ -880,50 +1066,60 @@ var file_mitosis_v1_manager_service_proto_goTypes = []any{
 	(*GetManagerResponse)(nil),         // 9: mitosis.v1.GetManagerResponse
 	(*ShutdownManagerRequest)(nil),     // 10: mitosis.v1.ShutdownManagerRequest
 	(*ShutdownManagerResponse)(nil),    // 11: mitosis.v1.ShutdownManagerResponse
-	(*RevokeManagerTokenRequest)(nil),  // 12: mitosis.v1.RevokeManagerTokenRequest
-	(*RevokeManagerTokenResponse)(nil), // 13: mitosis.v1.RevokeManagerTokenResponse
-	(*GroupMembership)(nil),            // 14: mitosis.v1.GroupMembership
-	(*NodeManager)(nil),                // 15: mitosis.v1.NodeManager
-	(*timestamppb.Timestamp)(nil),      // 16: google.protobuf.Timestamp
-	(*ManagerMetrics)(nil),             // 17: mitosis.v1.ManagerMetrics
-	(NodeManagerState)(0),              // 18: mitosis.v1.NodeManagerState
-	(*ConnectRequest)(nil),             // 19: mitosis.v1.ConnectRequest
-	(*ConnectResponse)(nil),            // 20: mitosis.v1.ConnectResponse
+	(*DrainManagerRequest)(nil),        // 12: mitosis.v1.DrainManagerRequest
+	(*DrainManagerResponse)(nil),       // 13: mitosis.v1.DrainManagerResponse
+	(*ResumeManagerRequest)(nil),       // 14: mitosis.v1.ResumeManagerRequest
+	(*ResumeManagerResponse)(nil),      // 15: mitosis.v1.ResumeManagerResponse
+	(*RevokeManagerTokenRequest)(nil),  // 16: mitosis.v1.RevokeManagerTokenRequest
+	(*RevokeManagerTokenResponse)(nil), // 17: mitosis.v1.RevokeManagerTokenResponse
+	(*GroupMembership)(nil),            // 18: mitosis.v1.GroupMembership
+	(*NodeManager)(nil),                // 19: mitosis.v1.NodeManager
+	(*timestamppb.Timestamp)(nil),      // 20: google.protobuf.Timestamp
+	(*ManagerMetrics)(nil),             // 21: mitosis.v1.ManagerMetrics
+	(NodeManagerState)(0),              // 22: mitosis.v1.NodeManagerState
+	(*ConnectRequest)(nil),             // 23: mitosis.v1.ConnectRequest
+	(*ConnectResponse)(nil),            // 24: mitosis.v1.ConnectResponse
 }
 var file_mitosis_v1_manager_service_proto_depIdxs = []int32{
-	14, // 0: mitosis.v1.RegisterManagerRequest.group_memberships:type_name -> mitosis.v1.GroupMembership
-	15, // 1: mitosis.v1.RegisterManagerResponse.manager:type_name -> mitosis.v1.NodeManager
-	16, // 2: mitosis.v1.RegisterManagerResponse.token_expires_at:type_name -> google.protobuf.Timestamp
-	17, // 3: mitosis.v1.HeartbeatRequest.metrics:type_name -> mitosis.v1.ManagerMetrics
-	16, // 4: mitosis.v1.HeartbeatResponse.server_time:type_name -> google.protobuf.Timestamp
-	16, // 5: mitosis.v1.RefreshTokenResponse.token_expires_at:type_name -> google.protobuf.Timestamp
-	18, // 6: mitosis.v1.ListManagersRequest.state:type_name -> mitosis.v1.NodeManagerState
-	15, // 7: mitosis.v1.ListManagersResponse.managers:type_name -> mitosis.v1.NodeManager
-	15, // 8: mitosis.v1.GetManagerResponse.manager:type_name -> mitosis.v1.NodeManager
-	15, // 9: mitosis.v1.ShutdownManagerResponse.manager:type_name -> mitosis.v1.NodeManager
-	15, // 10: mitosis.v1.RevokeManagerTokenResponse.manager:type_name -> mitosis.v1.NodeManager
-	16, // 11: mitosis.v1.RevokeManagerTokenResponse.token_expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 12: mitosis.v1.ManagerService.RegisterManager:input_type -> mitosis.v1.RegisterManagerRequest
-	2,  // 13: mitosis.v1.ManagerService.Heartbeat:input_type -> mitosis.v1.HeartbeatRequest
-	4,  // 14: mitosis.v1.ManagerService.RefreshToken:input_type -> mitosis.v1.RefreshTokenRequest
-	6,  // 15: mitosis.v1.ManagerService.ListManagers:input_type -> mitosis.v1.ListManagersRequest
-	8,  // 16: mitosis.v1.ManagerService.GetManager:input_type -> mitosis.v1.GetManagerRequest
-	10, // 17: mitosis.v1.ManagerService.ShutdownManager:input_type -> mitosis.v1.ShutdownManagerRequest
-	12, // 18: mitosis.v1.ManagerService.RevokeManagerToken:input_type -> mitosis.v1.RevokeManagerTokenRequest
-	19, // 19: mitosis.v1.ManagerService.Connect:input_type -> mitosis.v1.ConnectRequest
-	1,  // 20: mitosis.v1.ManagerService.RegisterManager:output_type -> mitosis.v1.RegisterManagerResponse
-	3,  // 21: mitosis.v1.ManagerService.Heartbeat:output_type -> mitosis.v1.HeartbeatResponse
-	5,  // 22: mitosis.v1.ManagerService.RefreshToken:output_type -> mitosis.v1.RefreshTokenResponse
-	7,  // 23: mitosis.v1.ManagerService.ListManagers:output_type -> mitosis.v1.ListManagersResponse
-	9,  // 24: mitosis.v1.ManagerService.GetManager:output_type -> mitosis.v1.GetManagerResponse
-	11, // 25: mitosis.v1.ManagerService.ShutdownManager:output_type -> mitosis.v1.ShutdownManagerResponse
-	13, // 26: mitosis.v1.ManagerService.RevokeManagerToken:output_type -> mitosis.v1.RevokeManagerTokenResponse
-	20, // 27: mitosis.v1.ManagerService.Connect:output_type -> mitosis.v1.ConnectResponse
-	20, // [20:28] is the sub-list for method output_type
-	12, // [12:20] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	18, // 0: mitosis.v1.RegisterManagerRequest.group_memberships:type_name -> mitosis.v1.GroupMembership
+	19, // 1: mitosis.v1.RegisterManagerResponse.manager:type_name -> mitosis.v1.NodeManager
+	20, // 2: mitosis.v1.RegisterManagerResponse.token_expires_at:type_name -> google.protobuf.Timestamp
+	21, // 3: mitosis.v1.HeartbeatRequest.metrics:type_name -> mitosis.v1.ManagerMetrics
+	20, // 4: mitosis.v1.HeartbeatResponse.server_time:type_name -> google.protobuf.Timestamp
+	20, // 5: mitosis.v1.RefreshTokenResponse.token_expires_at:type_name -> google.protobuf.Timestamp
+	22, // 6: mitosis.v1.ListManagersRequest.state:type_name -> mitosis.v1.NodeManagerState
+	19, // 7: mitosis.v1.ListManagersResponse.managers:type_name -> mitosis.v1.NodeManager
+	19, // 8: mitosis.v1.GetManagerResponse.manager:type_name -> mitosis.v1.NodeManager
+	19, // 9: mitosis.v1.ShutdownManagerResponse.manager:type_name -> mitosis.v1.NodeManager
+	19, // 10: mitosis.v1.DrainManagerResponse.manager:type_name -> mitosis.v1.NodeManager
+	19, // 11: mitosis.v1.ResumeManagerResponse.manager:type_name -> mitosis.v1.NodeManager
+	19, // 12: mitosis.v1.RevokeManagerTokenResponse.manager:type_name -> mitosis.v1.NodeManager
+	20, // 13: mitosis.v1.RevokeManagerTokenResponse.token_expires_at:type_name -> google.protobuf.Timestamp
+	0,  // 14: mitosis.v1.ManagerService.RegisterManager:input_type -> mitosis.v1.RegisterManagerRequest
+	2,  // 15: mitosis.v1.ManagerService.Heartbeat:input_type -> mitosis.v1.HeartbeatRequest
+	4,  // 16: mitosis.v1.ManagerService.RefreshToken:input_type -> mitosis.v1.RefreshTokenRequest
+	6,  // 17: mitosis.v1.ManagerService.ListManagers:input_type -> mitosis.v1.ListManagersRequest
+	8,  // 18: mitosis.v1.ManagerService.GetManager:input_type -> mitosis.v1.GetManagerRequest
+	10, // 19: mitosis.v1.ManagerService.ShutdownManager:input_type -> mitosis.v1.ShutdownManagerRequest
+	12, // 20: mitosis.v1.ManagerService.DrainManager:input_type -> mitosis.v1.DrainManagerRequest
+	14, // 21: mitosis.v1.ManagerService.ResumeManager:input_type -> mitosis.v1.ResumeManagerRequest
+	16, // 22: mitosis.v1.ManagerService.RevokeManagerToken:input_type -> mitosis.v1.RevokeManagerTokenRequest
+	23, // 23: mitosis.v1.ManagerService.Connect:input_type -> mitosis.v1.ConnectRequest
+	1,  // 24: mitosis.v1.ManagerService.RegisterManager:output_type -> mitosis.v1.RegisterManagerResponse
+	3,  // 25: mitosis.v1.ManagerService.Heartbeat:output_type -> mitosis.v1.HeartbeatResponse
+	5,  // 26: mitosis.v1.ManagerService.RefreshToken:output_type -> mitosis.v1.RefreshTokenResponse
+	7,  // 27: mitosis.v1.ManagerService.ListManagers:output_type -> mitosis.v1.ListManagersResponse
+	9,  // 28: mitosis.v1.ManagerService.GetManager:output_type -> mitosis.v1.GetManagerResponse
+	11, // 29: mitosis.v1.ManagerService.ShutdownManager:output_type -> mitosis.v1.ShutdownManagerResponse
+	13, // 30: mitosis.v1.ManagerService.DrainManager:output_type -> mitosis.v1.DrainManagerResponse
+	15, // 31: mitosis.v1.ManagerService.ResumeManager:output_type -> mitosis.v1.ResumeManagerResponse
+	17, // 32: mitosis.v1.ManagerService.RevokeManagerToken:output_type -> mitosis.v1.RevokeManagerTokenResponse
+	24, // 33: mitosis.v1.ManagerService.Connect:output_type -> mitosis.v1.ConnectResponse
+	24, // [24:34] is the sub-list for method output_type
+	14, // [14:24] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_mitosis_v1_manager_service_proto_init() }
@@ -937,14 +1133,14 @@ func file_mitosis_v1_manager_service_proto_init() {
 	file_mitosis_v1_manager_service_proto_msgTypes[0].OneofWrappers = []any{}
 	file_mitosis_v1_manager_service_proto_msgTypes[6].OneofWrappers = []any{}
 	file_mitosis_v1_manager_service_proto_msgTypes[10].OneofWrappers = []any{}
-	file_mitosis_v1_manager_service_proto_msgTypes[13].OneofWrappers = []any{}
+	file_mitosis_v1_manager_service_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mitosis_v1_manager_service_proto_rawDesc), len(file_mitosis_v1_manager_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

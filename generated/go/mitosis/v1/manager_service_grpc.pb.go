@@ -25,6 +25,8 @@ const (
 	ManagerService_ListManagers_FullMethodName       = "/mitosis.v1.ManagerService/ListManagers"
 	ManagerService_GetManager_FullMethodName         = "/mitosis.v1.ManagerService/GetManager"
 	ManagerService_ShutdownManager_FullMethodName    = "/mitosis.v1.ManagerService/ShutdownManager"
+	ManagerService_DrainManager_FullMethodName       = "/mitosis.v1.ManagerService/DrainManager"
+	ManagerService_ResumeManager_FullMethodName      = "/mitosis.v1.ManagerService/ResumeManager"
 	ManagerService_RevokeManagerToken_FullMethodName = "/mitosis.v1.ManagerService/RevokeManagerToken"
 	ManagerService_Connect_FullMethodName            = "/mitosis.v1.ManagerService/Connect"
 )
@@ -58,6 +60,14 @@ type ManagerServiceClient interface {
 	// has the role `Admin`. Idempotent.
 	// Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
 	ShutdownManager(ctx context.Context, in *ShutdownManagerRequest, opts ...grpc.CallOption) (*ShutdownManagerResponse, error)
+	// Takes a manager out of service: it gets no suite any more, also after a restart. What it
+	// runs finishes, what has not started is handed back without charge, its cleanup hook runs,
+	// and it stays connected. It is out of work when its state is Idle. The caller must be
+	// `Admin` of a group in which the manager has the role `Admin`. Idempotent.
+	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+	DrainManager(ctx context.Context, in *DrainManagerRequest, opts ...grpc.CallOption) (*DrainManagerResponse, error)
+	// Puts a manager back into service. Rights and errors as with `DrainManager`. Idempotent.
+	ResumeManager(ctx context.Context, in *ResumeManagerRequest, opts ...grpc.CallOption) (*ResumeManagerResponse, error)
 	// Ends a manager's token now, and its stream with it. What it runs is given to others after
 	// the heartbeat timeout, unless it is back by then with the new token that `renew` gives.
 	// The caller must be `Admin` of a group in which the manager has the role `Admin`.
@@ -138,6 +148,26 @@ func (c *managerServiceClient) ShutdownManager(ctx context.Context, in *Shutdown
 	return out, nil
 }
 
+func (c *managerServiceClient) DrainManager(ctx context.Context, in *DrainManagerRequest, opts ...grpc.CallOption) (*DrainManagerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DrainManagerResponse)
+	err := c.cc.Invoke(ctx, ManagerService_DrainManager_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *managerServiceClient) ResumeManager(ctx context.Context, in *ResumeManagerRequest, opts ...grpc.CallOption) (*ResumeManagerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResumeManagerResponse)
+	err := c.cc.Invoke(ctx, ManagerService_ResumeManager_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *managerServiceClient) RevokeManagerToken(ctx context.Context, in *RevokeManagerTokenRequest, opts ...grpc.CallOption) (*RevokeManagerTokenResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RevokeManagerTokenResponse)
@@ -190,6 +220,14 @@ type ManagerServiceServer interface {
 	// has the role `Admin`. Idempotent.
 	// Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
 	ShutdownManager(context.Context, *ShutdownManagerRequest) (*ShutdownManagerResponse, error)
+	// Takes a manager out of service: it gets no suite any more, also after a restart. What it
+	// runs finishes, what has not started is handed back without charge, its cleanup hook runs,
+	// and it stays connected. It is out of work when its state is Idle. The caller must be
+	// `Admin` of a group in which the manager has the role `Admin`. Idempotent.
+	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+	DrainManager(context.Context, *DrainManagerRequest) (*DrainManagerResponse, error)
+	// Puts a manager back into service. Rights and errors as with `DrainManager`. Idempotent.
+	ResumeManager(context.Context, *ResumeManagerRequest) (*ResumeManagerResponse, error)
 	// Ends a manager's token now, and its stream with it. What it runs is given to others after
 	// the heartbeat timeout, unless it is back by then with the new token that `renew` gives.
 	// The caller must be `Admin` of a group in which the manager has the role `Admin`.
@@ -227,6 +265,12 @@ func (UnimplementedManagerServiceServer) GetManager(context.Context, *GetManager
 }
 func (UnimplementedManagerServiceServer) ShutdownManager(context.Context, *ShutdownManagerRequest) (*ShutdownManagerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ShutdownManager not implemented")
+}
+func (UnimplementedManagerServiceServer) DrainManager(context.Context, *DrainManagerRequest) (*DrainManagerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DrainManager not implemented")
+}
+func (UnimplementedManagerServiceServer) ResumeManager(context.Context, *ResumeManagerRequest) (*ResumeManagerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResumeManager not implemented")
 }
 func (UnimplementedManagerServiceServer) RevokeManagerToken(context.Context, *RevokeManagerTokenRequest) (*RevokeManagerTokenResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeManagerToken not implemented")
@@ -363,6 +407,42 @@ func _ManagerService_ShutdownManager_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ManagerService_DrainManager_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DrainManagerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ManagerServiceServer).DrainManager(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ManagerService_DrainManager_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ManagerServiceServer).DrainManager(ctx, req.(*DrainManagerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ManagerService_ResumeManager_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeManagerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ManagerServiceServer).ResumeManager(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ManagerService_ResumeManager_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ManagerServiceServer).ResumeManager(ctx, req.(*ResumeManagerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ManagerService_RevokeManagerToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RevokeManagerTokenRequest)
 	if err := dec(in); err != nil {
@@ -418,6 +498,14 @@ var ManagerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ShutdownManager",
 			Handler:    _ManagerService_ShutdownManager_Handler,
+		},
+		{
+			MethodName: "DrainManager",
+			Handler:    _ManagerService_DrainManager_Handler,
+		},
+		{
+			MethodName: "ResumeManager",
+			Handler:    _ManagerService_ResumeManager_Handler,
 		},
 		{
 			MethodName: "RevokeManagerToken",

@@ -1883,7 +1883,9 @@ type AssignedTask struct {
 	TaskUuid string                 `protobuf:"bytes,1,opt,name=task_uuid,json=taskUuid,proto3" json:"task_uuid,omitempty"`
 	Attempt  int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// A serialized `TaskSpec`, as it was submitted.
-	TaskSpec      []byte `protobuf:"bytes,3,opt,name=task_spec,json=taskSpec,proto3" json:"task_spec,omitempty"`
+	TaskSpec []byte `protobuf:"bytes,3,opt,name=task_spec,json=taskSpec,proto3" json:"task_spec,omitempty"`
+	// The holder starts the tasks that it was sent by priority, and equal ones as they came.
+	Priority      int32 `protobuf:"varint,4,opt,name=priority,proto3" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1937,6 +1939,13 @@ func (x *AssignedTask) GetTaskSpec() []byte {
 		return x.TaskSpec
 	}
 	return nil
+}
+
+func (x *AssignedTask) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
 }
 
 // Tasks against credit.
@@ -2275,7 +2284,8 @@ func (x *ConfigUpdate) GetTaskPrefetchCount() int32 {
 	return 0
 }
 
-// Finish what runs, hand back the rest, let go, stay connected, and take nothing more.
+// Finish what runs, hand back the rest, let go, stay connected, and take nothing more until
+// the process ends. `DrainManager` does without: it releases the suite and gives no other.
 type Drain struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2508,11 +2518,12 @@ const file_mitosis_v1_manager_stream_proto_rawDesc = "" +
 	"\x0fenv_preparation\x18\a \x01(\v2\x17.mitosis.v1.EnvHookSpecR\x0eenvPreparation\x128\n" +
 	"\venv_cleanup\x18\b \x01(\v2\x17.mitosis.v1.EnvHookSpecR\n" +
 	"envCleanup\x129\n" +
-	"\rtask_defaults\x18\t \x01(\v2\x14.mitosis.v1.TaskSpecR\ftaskDefaults\"b\n" +
+	"\rtask_defaults\x18\t \x01(\v2\x14.mitosis.v1.TaskSpecR\ftaskDefaults\"~\n" +
 	"\fAssignedTask\x12\x1b\n" +
 	"\ttask_uuid\x18\x01 \x01(\tR\btaskUuid\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1b\n" +
-	"\ttask_spec\x18\x03 \x01(\fR\btaskSpec\"`\n" +
+	"\ttask_spec\x18\x03 \x01(\fR\btaskSpec\x12\x1a\n" +
+	"\bpriority\x18\x04 \x01(\x05R\bpriority\"`\n" +
 	"\tTaskBatch\x12#\n" +
 	"\rassignment_id\x18\x01 \x01(\x03R\fassignmentId\x12.\n" +
 	"\x05tasks\x18\x02 \x03(\v2\x18.mitosis.v1.AssignedTaskR\x05tasks\"a\n" +

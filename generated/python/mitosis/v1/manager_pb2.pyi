@@ -65,7 +65,7 @@ class ManagerMetrics(_message.Message):
     def __init__(self, active_workers: _Optional[int] = ..., tasks_completed: _Optional[int] = ..., tasks_failed: _Optional[int] = ..., prefetch_buffer_size: _Optional[int] = ..., worker_restarts: _Optional[int] = ..., prefetch_hits: _Optional[int] = ..., prefetch_misses: _Optional[int] = ...) -> None: ...
 
 class NodeManager(_message.Message):
-    __slots__ = ("uuid", "name", "state", "tags", "max_workers", "group_memberships", "assigned_suite_uuid", "metrics", "created_by", "created_at", "last_heartbeat", "version", "hostname", "reason")
+    __slots__ = ("uuid", "name", "state", "tags", "max_workers", "group_memberships", "assigned_suite_uuid", "metrics", "created_by", "created_at", "last_heartbeat", "version", "hostname", "reason", "draining")
     UUID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +80,7 @@ class NodeManager(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
     uuid: str
     name: str
     state: NodeManagerState
@@ -94,4 +95,5 @@ class NodeManager(_message.Message):
     version: str
     hostname: str
     reason: str
-    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[NodeManagerState, str]] = ..., tags: _Optional[_Iterable[str]] = ..., max_workers: _Optional[int] = ..., group_memberships: _Optional[_Iterable[_Union[GroupMembership, _Mapping]]] = ..., assigned_suite_uuid: _Optional[str] = ..., metrics: _Optional[_Union[ManagerMetrics, _Mapping]] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_heartbeat: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[str] = ..., hostname: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    draining: bool
+    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[NodeManagerState, str]] = ..., tags: _Optional[_Iterable[str]] = ..., max_workers: _Optional[int] = ..., group_memberships: _Optional[_Iterable[_Union[GroupMembership, _Mapping]]] = ..., assigned_suite_uuid: _Optional[str] = ..., metrics: _Optional[_Union[ManagerMetrics, _Mapping]] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_heartbeat: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[str] = ..., hostname: _Optional[str] = ..., reason: _Optional[str] = ..., draining: _Optional[bool] = ...) -> None: ...

@@ -111,6 +111,30 @@ class ShutdownManagerResponse(_message.Message):
     manager: _manager_pb2.NodeManager
     def __init__(self, manager: _Optional[_Union[_manager_pb2.NodeManager, _Mapping]] = ...) -> None: ...
 
+class DrainManagerRequest(_message.Message):
+    __slots__ = ("uuid",)
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    uuid: str
+    def __init__(self, uuid: _Optional[str] = ...) -> None: ...
+
+class DrainManagerResponse(_message.Message):
+    __slots__ = ("manager",)
+    MANAGER_FIELD_NUMBER: _ClassVar[int]
+    manager: _manager_pb2.NodeManager
+    def __init__(self, manager: _Optional[_Union[_manager_pb2.NodeManager, _Mapping]] = ...) -> None: ...
+
+class ResumeManagerRequest(_message.Message):
+    __slots__ = ("uuid",)
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    uuid: str
+    def __init__(self, uuid: _Optional[str] = ...) -> None: ...
+
+class ResumeManagerResponse(_message.Message):
+    __slots__ = ("manager",)
+    MANAGER_FIELD_NUMBER: _ClassVar[int]
+    manager: _manager_pb2.NodeManager
+    def __init__(self, manager: _Optional[_Union[_manager_pb2.NodeManager, _Mapping]] = ...) -> None: ...
+
 class RevokeManagerTokenRequest(_message.Message):
     __slots__ = ("uuid", "renew")
     UUID_FIELD_NUMBER: _ClassVar[int]

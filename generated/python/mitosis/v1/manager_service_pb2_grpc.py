@@ -66,6 +66,16 @@ class ManagerServiceStub:
                 request_serializer=mitosis_dot_v1_dot_manager__service__pb2.ShutdownManagerRequest.SerializeToString,
                 response_deserializer=mitosis_dot_v1_dot_manager__service__pb2.ShutdownManagerResponse.FromString,
                 _registered_method=True)
+        self.DrainManager = channel.unary_unary(
+                '/mitosis.v1.ManagerService/DrainManager',
+                request_serializer=mitosis_dot_v1_dot_manager__service__pb2.DrainManagerRequest.SerializeToString,
+                response_deserializer=mitosis_dot_v1_dot_manager__service__pb2.DrainManagerResponse.FromString,
+                _registered_method=True)
+        self.ResumeManager = channel.unary_unary(
+                '/mitosis.v1.ManagerService/ResumeManager',
+                request_serializer=mitosis_dot_v1_dot_manager__service__pb2.ResumeManagerRequest.SerializeToString,
+                response_deserializer=mitosis_dot_v1_dot_manager__service__pb2.ResumeManagerResponse.FromString,
+                _registered_method=True)
         self.RevokeManagerToken = channel.unary_unary(
                 '/mitosis.v1.ManagerService/RevokeManagerToken',
                 request_serializer=mitosis_dot_v1_dot_manager__service__pb2.RevokeManagerTokenRequest.SerializeToString,
@@ -135,6 +145,24 @@ class ManagerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DrainManager(self, request, context):
+        """Takes a manager out of service: it gets no suite any more, also after a restart. What it
+        runs finishes, what has not started is handed back without charge, its cleanup hook runs,
+        and it stays connected. It is out of work when its state is Idle. The caller must be
+        `Admin` of a group in which the manager has the role `Admin`. Idempotent.
+        Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeManager(self, request, context):
+        """Puts a manager back into service. Rights and errors as with `DrainManager`. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeManagerToken(self, request, context):
         """Ends a manager's token now, and its stream with it. What it runs is given to others after
         the heartbeat timeout, unless it is back by then with the new token that `renew` gives.
@@ -187,6 +215,16 @@ def add_ManagerServiceServicer_to_server(servicer, server):
                     servicer.ShutdownManager,
                     request_deserializer=mitosis_dot_v1_dot_manager__service__pb2.ShutdownManagerRequest.FromString,
                     response_serializer=mitosis_dot_v1_dot_manager__service__pb2.ShutdownManagerResponse.SerializeToString,
+            ),
+            'DrainManager': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainManager,
+                    request_deserializer=mitosis_dot_v1_dot_manager__service__pb2.DrainManagerRequest.FromString,
+                    response_serializer=mitosis_dot_v1_dot_manager__service__pb2.DrainManagerResponse.SerializeToString,
+            ),
+            'ResumeManager': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeManager,
+                    request_deserializer=mitosis_dot_v1_dot_manager__service__pb2.ResumeManagerRequest.FromString,
+                    response_serializer=mitosis_dot_v1_dot_manager__service__pb2.ResumeManagerResponse.SerializeToString,
             ),
             'RevokeManagerToken': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeManagerToken,
@@ -362,6 +400,60 @@ class ManagerService:
             '/mitosis.v1.ManagerService/ShutdownManager',
             mitosis_dot_v1_dot_manager__service__pb2.ShutdownManagerRequest.SerializeToString,
             mitosis_dot_v1_dot_manager__service__pb2.ShutdownManagerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainManager(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mitosis.v1.ManagerService/DrainManager',
+            mitosis_dot_v1_dot_manager__service__pb2.DrainManagerRequest.SerializeToString,
+            mitosis_dot_v1_dot_manager__service__pb2.DrainManagerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeManager(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mitosis.v1.ManagerService/ResumeManager',
+            mitosis_dot_v1_dot_manager__service__pb2.ResumeManagerRequest.SerializeToString,
+            mitosis_dot_v1_dot_manager__service__pb2.ResumeManagerResponse.FromString,
             options,
             channel_credentials,
             insecure,

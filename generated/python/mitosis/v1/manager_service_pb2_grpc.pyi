@@ -62,6 +62,15 @@ class ManagerServiceStub:
     has the role `Admin`. Idempotent.
     Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
     """
+    DrainManager: _grpc.UnaryUnaryMultiCallable[_manager_service_pb2.DrainManagerRequest, _manager_service_pb2.DrainManagerResponse]
+    """Takes a manager out of service: it gets no suite any more, also after a restart. What it
+    runs finishes, what has not started is handed back without charge, its cleanup hook runs,
+    and it stays connected. It is out of work when its state is Idle. The caller must be
+    `Admin` of a group in which the manager has the role `Admin`. Idempotent.
+    Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+    """
+    ResumeManager: _grpc.UnaryUnaryMultiCallable[_manager_service_pb2.ResumeManagerRequest, _manager_service_pb2.ResumeManagerResponse]
+    """Puts a manager back into service. Rights and errors as with `DrainManager`. Idempotent."""
     RevokeManagerToken: _grpc.UnaryUnaryMultiCallable[_manager_service_pb2.RevokeManagerTokenRequest, _manager_service_pb2.RevokeManagerTokenResponse]
     """Ends a manager's token now, and its stream with it. What it runs is given to others after
     the heartbeat timeout, unless it is back by then with the new token that `renew` gives.
@@ -108,6 +117,15 @@ class ManagerServiceAsyncStub(ManagerServiceStub):
     has the role `Admin`. Idempotent.
     Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
     """
+    DrainManager: _aio.UnaryUnaryMultiCallable[_manager_service_pb2.DrainManagerRequest, _manager_service_pb2.DrainManagerResponse]  # type: ignore[assignment]
+    """Takes a manager out of service: it gets no suite any more, also after a restart. What it
+    runs finishes, what has not started is handed back without charge, its cleanup hook runs,
+    and it stays connected. It is out of work when its state is Idle. The caller must be
+    `Admin` of a group in which the manager has the role `Admin`. Idempotent.
+    Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+    """
+    ResumeManager: _aio.UnaryUnaryMultiCallable[_manager_service_pb2.ResumeManagerRequest, _manager_service_pb2.ResumeManagerResponse]  # type: ignore[assignment]
+    """Puts a manager back into service. Rights and errors as with `DrainManager`. Idempotent."""
     RevokeManagerToken: _aio.UnaryUnaryMultiCallable[_manager_service_pb2.RevokeManagerTokenRequest, _manager_service_pb2.RevokeManagerTokenResponse]  # type: ignore[assignment]
     """Ends a manager's token now, and its stream with it. What it runs is given to others after
     the heartbeat timeout, unless it is back by then with the new token that `renew` gives.
@@ -187,6 +205,27 @@ class ManagerServiceServicer(metaclass=_abc_1.ABCMeta):
         has the role `Admin`. Idempotent.
         Errors: NOT_FOUND, PERMISSION_DENIED, WRONG_STATE (Offline).
         """
+
+    @_abc_1.abstractmethod
+    def DrainManager(
+        self,
+        request: _manager_service_pb2.DrainManagerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manager_service_pb2.DrainManagerResponse, _abc.Awaitable[_manager_service_pb2.DrainManagerResponse]]:
+        """Takes a manager out of service: it gets no suite any more, also after a restart. What it
+        runs finishes, what has not started is handed back without charge, its cleanup hook runs,
+        and it stays connected. It is out of work when its state is Idle. The caller must be
+        `Admin` of a group in which the manager has the role `Admin`. Idempotent.
+        Errors: INVALID_FIELD (malformed UUID), NOT_FOUND, PERMISSION_DENIED.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeManager(
+        self,
+        request: _manager_service_pb2.ResumeManagerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manager_service_pb2.ResumeManagerResponse, _abc.Awaitable[_manager_service_pb2.ResumeManagerResponse]]:
+        """Puts a manager back into service. Rights and errors as with `DrainManager`. Idempotent."""
 
     @_abc_1.abstractmethod
     def RevokeManagerToken(

@@ -317,14 +317,16 @@ class SuiteAssigned(_message.Message):
     def __init__(self, assignment_id: _Optional[int] = ..., suite_uuid: _Optional[str] = ..., suite_name: _Optional[str] = ..., group_name: _Optional[str] = ..., worker_schedule: _Optional[_Union[_suite_pb2.WorkerSchedulePlan, _Mapping]] = ..., worker_count: _Optional[int] = ..., env_preparation: _Optional[_Union[_hook_pb2.EnvHookSpec, _Mapping]] = ..., env_cleanup: _Optional[_Union[_hook_pb2.EnvHookSpec, _Mapping]] = ..., task_defaults: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ...) -> None: ...
 
 class AssignedTask(_message.Message):
-    __slots__ = ("task_uuid", "attempt", "task_spec")
+    __slots__ = ("task_uuid", "attempt", "task_spec", "priority")
     TASK_UUID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     TASK_SPEC_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     task_uuid: str
     attempt: int
     task_spec: bytes
-    def __init__(self, task_uuid: _Optional[str] = ..., attempt: _Optional[int] = ..., task_spec: _Optional[bytes] = ...) -> None: ...
+    priority: int
+    def __init__(self, task_uuid: _Optional[str] = ..., attempt: _Optional[int] = ..., task_spec: _Optional[bytes] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class TaskBatch(_message.Message):
     __slots__ = ("assignment_id", "tasks")

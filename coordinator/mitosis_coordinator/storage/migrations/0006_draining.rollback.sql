@@ -1,0 +1,1 @@
+ALTER TABLE node_managers DROP COLUMN draining;
