@@ -29,6 +29,9 @@ var decoders = map[string]struct {
 	"EligibleManager": {&mitosisv1.EligibleManager{}, func(m proto.Message) any {
 		return decodeEligibleManager(m.(*mitosisv1.EligibleManager))
 	}},
+	"SuiteAssignment": {&mitosisv1.SuiteAssignment{}, func(m proto.Message) any {
+		return decodeSuiteAssignment(m.(*mitosisv1.SuiteAssignment))
+	}},
 	"Task":        {&mitosisv1.Task{}, func(m proto.Message) any { return decodeTask(m.(*mitosisv1.Task)) }},
 	"TaskSpec":    {&mitosisv1.TaskSpec{}, func(m proto.Message) any { return decodeTaskSpec(m.(*mitosisv1.TaskSpec)) }},
 	"TaskResult":  {&mitosisv1.TaskResult{}, func(m proto.Message) any { return decodeTaskResult(m.(*mitosisv1.TaskResult)) }},

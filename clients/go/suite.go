@@ -212,6 +212,30 @@ func decodeHookRun(run *mitosisv1.HookRun) HookRun {
 	}
 }
 
+// SuiteAssignment is one manager holding a suite.
+type SuiteAssignment struct {
+	ManagerUUID string
+	ManagerName string
+	StartedAt   time.Time
+	// EndedAt is zero while it lasts.
+	EndedAt time.Time
+	// EndReason says why it ended, for example "Released" or "PreparationFailed".
+	EndReason string
+	// PreparationFailed says whether it was charged to the budget of the environment.
+	PreparationFailed bool
+}
+
+func decodeSuiteAssignment(assignment *mitosisv1.SuiteAssignment) SuiteAssignment {
+	return SuiteAssignment{
+		ManagerUUID:       assignment.GetManagerUuid(),
+		ManagerName:       assignment.GetManagerName(),
+		StartedAt:         decodeTime(assignment.GetStartedAt()),
+		EndedAt:           decodeTime(assignment.GetEndedAt()),
+		EndReason:         assignment.GetEndReason(),
+		PreparationFailed: assignment.GetPreparationFailed(),
+	}
+}
+
 // EligibleManager is one manager that may run a suite.
 type EligibleManager struct {
 	ManagerUUID string
@@ -276,6 +300,9 @@ type Suite struct {
 	HookRuns []HookRun
 	// EligibleManagers are those that may run it. Only [Client.GetSuite] and the end of a watch fill them.
 	EligibleManagers []EligibleManager
+	// Assignments say who holds it or held it, newest first, at most 50. Only [Client.GetSuite] and the end of a watch
+	// fill them.
+	Assignments []SuiteAssignment
 }
 
 // Released reports whether the suite has ended and no manager holds it any more: its cleanup hooks have ended too.
@@ -313,5 +340,6 @@ func decodeSuite(suite *mitosisv1.TaskSuite) *Suite {
 		PreparationFailures:    int(suite.GetPreparationFailures()),
 		HookRuns:               mapped(suite.GetHookRuns(), decodeHookRun),
 		EligibleManagers:       mapped(suite.GetEligibleManagers(), decodeEligibleManager),
+		Assignments:            mapped(suite.GetAssignments(), decodeSuiteAssignment),
 	}
 }

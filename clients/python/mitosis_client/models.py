@@ -209,6 +209,18 @@ class EligibleManager(Model):
 
 
 @dataclass(frozen=True, slots=True)
+class SuiteAssignment(Model):
+    """One manager holding a suite; `ended_at` is `None` while it lasts."""
+
+    manager_uuid: str = ""
+    manager_name: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    end_reason: str = ""
+    preparation_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSpec(Model):
     """What a task runs; `payload` is the JSON document itself."""
 
@@ -227,7 +239,7 @@ class TaskSpec(Model):
 class Suite(Model):
     """A set of tasks that share an environment.
 
-    `hook_runs` and `eligible_managers` are filled by `get_suite` and by the end of a watch.
+    `hook_runs`, `eligible_managers` and `assignments` are filled by `get_suite` and by the end of a watch.
     """
 
     uuid: str = ""
@@ -260,6 +272,7 @@ class Suite(Model):
     preparation_failures: int = 0
     hook_runs: tuple[HookRun, ...] = ()
     eligible_managers: tuple[EligibleManager, ...] = ()
+    assignments: tuple[SuiteAssignment, ...] = ()
 
     @property
     def finished_tasks(self) -> int:

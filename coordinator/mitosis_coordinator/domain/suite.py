@@ -109,6 +109,18 @@ class EligibleManager:
 
 
 @dataclass(frozen=True, slots=True)
+class SuiteAssignment:
+    """One manager holding a suite; `ended_at` is None while it lasts."""
+
+    manager_id: UUID
+    manager_name: str
+    started_at: datetime
+    ended_at: datetime | None
+    end_reason: str
+    preparation_failed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SuiteSpec:
     """What a user says of a suite when creating it.
 
@@ -163,6 +175,7 @@ class Suite:
     finished_at: datetime | None
     hook_runs: tuple[HookRun, ...] = field(default=())
     eligible_managers: tuple[EligibleManager, ...] = field(default=())
+    assignments: tuple[SuiteAssignment, ...] = field(default=())
 
     @property
     def settled(self) -> bool:

@@ -11,7 +11,7 @@ from mitosis.v1 import hook_pb2, manager_pb2, suite_pb2, task_pb2, worker_pb2
 from mitosis_coordinator.domain.hook import HookRun, HookSpec
 from mitosis_coordinator.domain.manager import Manager
 from mitosis_coordinator.domain.plan import WorkerPlan
-from mitosis_coordinator.domain.suite import EligibleManager, Suite
+from mitosis_coordinator.domain.suite import EligibleManager, Suite, SuiteAssignment
 from mitosis_coordinator.domain.task import Task, TaskFailure, TaskResult
 from mitosis_coordinator.domain.worker import Worker
 from mitosis_coordinator.rpc import enums
@@ -89,6 +89,18 @@ def suite_message(suite: Suite) -> suite_pb2.TaskSuite:
         preparation_failures=suite.preparation_failures,
         hook_runs=[hook_run_message(run) for run in suite.hook_runs],
         eligible_managers=[eligible_message(eligible) for eligible in suite.eligible_managers],
+        assignments=[_assignment_message(assignment) for assignment in suite.assignments],
+    )
+
+
+def _assignment_message(assignment: SuiteAssignment) -> suite_pb2.SuiteAssignment:
+    return suite_pb2.SuiteAssignment(
+        manager_uuid=str(assignment.manager_id),
+        manager_name=assignment.manager_name,
+        started_at=optional_timestamp(assignment.started_at),
+        ended_at=optional_timestamp(assignment.ended_at),
+        end_reason=assignment.end_reason,
+        preparation_failed=assignment.preparation_failed,
     )
 
 

@@ -77,7 +77,7 @@ class SuiteService:
         return suite
 
     async def get(self, principal: UserPrincipal, suite_id: UUID) -> Suite:
-        """Read a suite with its latest hook runs and eligible managers.
+        """Read a suite with its latest hook runs and assignments and its eligible managers.
 
         Raises:
             NotFound: There is none that the caller may see.
@@ -88,6 +88,7 @@ class SuiteService:
                 suite,
                 hook_runs=tuple(await suites.hook_runs(connection, suite_id)),
                 eligible_managers=tuple(await suites.eligible_managers(connection, suite_id)),
+                assignments=tuple(await suites.assignments(connection, suite_id)),
             )
 
     async def peek(self, principal: UserPrincipal, suite_id: UUID) -> Suite:

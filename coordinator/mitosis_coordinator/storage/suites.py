@@ -17,6 +17,7 @@ from mitosis_coordinator.domain.suite import (
     EligibleManager,
     Selection,
     Suite,
+    SuiteAssignment,
     SuiteCounters,
     SuiteEvent,
     SuiteSpec,
@@ -212,6 +213,11 @@ async def eligible_managers(connection: Connection, suite_id: UUID) -> list[Elig
             EligibleManager(row["manager_id"], row["manager_name"], Selection(row["selection"]), row["assigned"])
             for row in await cursor.fetchall()
         ]
+
+
+async def assignments(connection: Connection, suite_id: UUID) -> list[SuiteAssignment]:
+    """Who holds the suite or held it, newest first, at most 50."""
+    return await fetch_all(connection, SuiteAssignment, _SQL["assignments"], {"suite_id": suite_id})
 
 
 async def hook_runs(connection: Connection, suite_id: UUID) -> list[HookRun]:

@@ -193,6 +193,13 @@ async def test_must_show_5_one_bad_node_of_three(api: Api) -> None:
             await manager.finish()
         done = await api.suite_when(suite_id, lambda one: one.assigned_managers == 0)
         assert (done.state, done.completed_tasks) == (suite_pb2.TASK_SUITE_STATE_COMPLETE, 6)
+        history = {one.manager_name: (one.end_reason, one.preparation_failed) for one in done.assignments}
+        assert history == {
+            "good-1": ("Released", False),
+            "good-2": ("Released", False),
+            "bad": ("PreparationFailed", True),
+        }
+        assert all(one.HasField("ended_at") for one in done.assignments)
     assert (await api.manager(bad)).state == BROKEN
     # Alone with the next suite, it is what that waits for.
     for manager in good:

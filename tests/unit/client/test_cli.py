@@ -343,7 +343,7 @@ def test_a_suite_shows_its_hooks(run: Run, suite: str, coordinator: FakeCoordina
 def test_a_task_shows_its_failures(run: Run, suite: str, coordinator: FakeCoordinator) -> None:
     run("suites", "submit", suite, "--handler", "m:f", "--payload", "[1]")
     (task,) = coordinator.tasks.values()
-    task.state = task_pb2.TASK_STATE_FAILED
+    task.state, task.attempt = task_pb2.TASK_STATE_FAILED, 1
     task.result.error = "killed by SIGSEGV"
     task.result.stderr_tail = "Traceback\n  boom\n"
     task.failures.add(kind=2, attempt=1, manager_name="m1", error="killed by SIGSEGV")
@@ -437,3 +437,40 @@ def test_explain_finds_out_what_it_is_asked_about(run: Run, coordinator: FakeCoo
     nothing = run("explain", "nothing")
     assert nothing.exit_code == 3
     assert "no task and no suite has the UUID nothing" in nothing.stderr
+
+
+def test_a_task_shows_everybody_who_held_it(run: Run, coordinator: FakeCoordinator) -> None:
+    task = task_pb2.Task(uuid="t", state=task_pb2.TASK_STATE_COMPLETED, attempt=3, manager_uuid="u2", manager_name="m2")
+    task.started_at.FromSeconds(1_700_000_000)
+    task.finished_at.FromSeconds(1_700_000_007)
+    lost = task.failures.add(
+        kind=task_pb2.FAILURE_KIND_NODE, attempt=1, manager_name="m1", error="its manager was lost"
+    )
+    lost.failed_at.FromSeconds(1_600_000_000)
+    coordinator.tasks["t"] = task
+    shown = run("tasks", "show", "t").stdout
+    held = [line for line in shown.splitlines() if line.startswith("  attempt")]
+    assert held[0].startswith("  attempt 1 on m1: its manager was lost (node budget, 2020-")
+    assert held[1] == "  attempt 2: handed back, charged to no budget"
+    assert held[2].startswith("  attempt 3 on m2: completed from 2023-")
+    assert " until 2023-" in held[2]
+
+    task.state, task.attempt = task_pb2.TASK_STATE_RUNNING, 150
+    shown = run("tasks", "show", "t").stdout
+    assert "attempts 1 to 50 are left out" in shown
+    assert "attempt 150 on m2: running from 2023-" in shown
+
+
+def test_a_suite_shows_who_held_it_and_its_budget(run: Run, coordinator: FakeCoordinator, suite: str) -> None:
+    kept = coordinator.suites[suite]
+    kept.preparation_failures, kept.max_preparation_failures = 2, 3
+    now = kept.assignments.add(manager_name="m2")
+    now.started_at.FromSeconds(1_700_000_000)
+    before = kept.assignments.add(manager_name="m1", end_reason="PreparationFailed", preparation_failed=True)
+    before.started_at.FromSeconds(1_600_000_000)
+    before.ended_at.FromSeconds(1_600_000_009)
+    shown = run("suites", "show", suite).stdout
+    assert "failed preparations  2 of 3 in a row" in shown
+    assert "  m2: since 2023-" in shown
+    [line] = [line for line in shown.splitlines() if line.startswith("  m1: since 2020-")]
+    assert line.endswith(", PreparationFailed (environment budget)")

@@ -24,6 +24,7 @@ from mitosis_client.errors import InvalidField
 MIRRORS = [
     (models.Suite, suite_pb2.TaskSuite),
     (models.WorkerSchedulePlan, suite_pb2.WorkerSchedulePlan),
+    (models.SuiteAssignment, suite_pb2.SuiteAssignment),
     (models.EligibleManager, suite_pb2.EligibleManager),
     (models.EnvHookSpec, hook_pb2.EnvHookSpec),
     (models.HookRun, hook_pb2.HookRun),

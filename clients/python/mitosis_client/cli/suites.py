@@ -16,6 +16,7 @@ from mitosis_client.models import (
     CpuBinding,
     EnvHookSpec,
     Suite,
+    SuiteAssignment,
     SuiteState,
     WorkerSchedulePlan,
     WorkerScheduleStrategy,
@@ -259,6 +260,7 @@ def _show(output: Output, suite: Suite) -> None:
             ("preparation", _hook(suite.env_preparation)),
             ("cleanup", _hook(suite.env_cleanup)),
             ("auto-close", f"after {duration(suite.auto_close_timeout_seconds)}"),
+            ("failed preparations", _preparations(suite)),
             ("created", f"{moment(suite.created_at)} by {suite.created_by}"),
             ("finished", moment(suite.finished_at)),
             ("held by", _managers(suite.assigned_managers)),
@@ -273,6 +275,11 @@ def _show(output: Output, suite: Suite) -> None:
     elif not suite.state.is_finished:
         output.line()
         output.line("No manager may run it: none of the group's has all of its tags.", "yellow")
+    if suite.assignments:
+        output.line()
+        output.line("who holds it or held it, newest first", "bold")
+        for assignment in suite.assignments:
+            output.line(f"  {_assignment(assignment)}")
     for run in suite.hook_runs:
         output.line()
         code = "" if run.exit_code is None else f", exit code {run.exit_code}"
@@ -281,6 +288,20 @@ def _show(output: Output, suite: Suite) -> None:
             f"{duration(run.duration_seconds)}, {moment(run.started_at)}",
             "\n".join(filter(None, [run.error, run.output_tail])) or "(no output)",
         )
+
+
+def _preparations(suite: Suite) -> str:
+    if not suite.preparation_failures:
+        return ""
+    return f"{suite.preparation_failures} of {suite.max_preparation_failures} in a row"
+
+
+def _assignment(assignment: SuiteAssignment) -> str:
+    since = f"{assignment.manager_name or assignment.manager_uuid}: since {moment(assignment.started_at)}"
+    charged = " (environment budget)" if assignment.preparation_failed else ""
+    if assignment.ended_at is None:
+        return since + charged
+    return f"{since} until {moment(assignment.ended_at)}, {assignment.end_reason}{charged}"
 
 
 def _managers(count: int) -> str:

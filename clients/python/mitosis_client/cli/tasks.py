@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as jsonlib
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Annotated
 
 import typer
@@ -14,6 +16,8 @@ from mitosis_client.models import Task, TaskSpec, TaskState
 
 app = typer.Typer(help="Look at tasks, cancel them, and submit those of no suite.", no_args_is_help=True)
 app.command("submit")(submit.submit_independent)
+
+_SHOWN_ATTEMPTS = 100
 
 _COLUMNS = (
     Column[Task]("UUID", lambda task: task.uuid, rank=9),
@@ -99,21 +103,55 @@ def _show(output: Output, task: Task) -> None:
             ("error", result.error if result else ""),
         ]
     )
-    if task.failures:
+    if task.attempt:
         output.line()
-        output.line("failures", "bold")
-        for failure in task.failures:
-            holder = failure.manager_name or failure.worker_name or failure.manager_uuid or "nobody"
-            output.line(
-                f"  attempt {failure.attempt} on {holder}: {failure.error} "
-                f"({(failure.kind or 'unknown').lower()} budget, {moment(failure.failed_at)})"
-            )
+        output.line("who holds it or held it", "bold")
+        for line in _holders(task):
+            output.line(f"  {line}")
     if result is not None:
         output.line()
         if result.return_value is not None:
             output.block("return value", jsonlib.dumps(result.return_value, ensure_ascii=False, indent=2))
         output.block("standard output (tail)", result.stdout_tail)
         output.block("standard error (tail)", result.stderr_tail)
+
+
+def _holders(task: Task) -> Iterator[str]:
+    """Yields one line for each holder and each failure there, in the order of the attempts."""
+    failures = {attempt: list(those) for attempt, those in groupby(task.failures, lambda failure: failure.attempt)}
+    first = max(1, task.attempt - _SHOWN_ATTEMPTS + 1)
+    if first > 1:
+        yield f"attempts 1 to {first - 1} are left out"
+    for attempt in range(first, task.attempt + 1):
+        those = failures.get(attempt, [])
+        for failure in those:
+            holder = failure.manager_name or failure.worker_name or "a holder that is gone"
+            budget = f"{(failure.kind or 'unknown').lower()} budget"
+            yield f"attempt {attempt} on {holder}: {failure.error} ({budget}, {moment(failure.failed_at)})"
+        last = _last_holding(task, failed=bool(those)) if attempt == task.attempt else ""
+        if last:
+            yield f"attempt {attempt} on {task.manager_name or task.worker_name or 'a holder that is gone'}: {last}"
+        elif not those:
+            yield f"attempt {attempt}: handed back, charged to no budget"
+
+
+def _last_holding(task: Task, *, failed: bool) -> str:
+    """Returns how the current or last attempt stands; empty when it was handed back or its failure says it."""
+    since = f" from {moment(task.started_at)}" if task.started_at else ""
+    until = f"{since} until {moment(task.finished_at)}"
+    match task.state:
+        case TaskState.DISPATCHED:
+            return "not known to have started"
+        case TaskState.RUNNING:
+            return f"running{since}"
+        case TaskState.COMPLETED:
+            return f"completed{until}"
+        case TaskState.CANCELLED if task.manager_uuid or task.worker_uuid:
+            return f"cancelled{until}"
+        case TaskState.FAILED if not failed:
+            return f"failed{until}"
+        case _:
+            return ""
 
 
 def describe(spec: TaskSpec | None) -> str:

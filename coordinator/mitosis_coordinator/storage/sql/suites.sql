@@ -203,6 +203,14 @@ UPDATE task_suites SET preparation_failures = 0 WHERE id = %(suite_id)s AND prep
 UPDATE task_suite_managers SET preparation_failures = 0, retry_after = NULL
 WHERE task_suite_id = %(suite_id)s AND preparation_failures > 0
 
+-- name: assignments
+-- Who holds a suite or held it, newest first.
+SELECT a.manager_id, m.name AS manager_name, a.started_at, a.ended_at, a.end_reason, a.preparation_failed
+FROM assignments a JOIN node_managers m ON m.id = a.manager_id
+WHERE a.task_suite_id = %(suite_id)s
+ORDER BY a.id DESC
+LIMIT 50
+
 -- name: hook_runs
 -- The latest hook runs of a suite, newest first.
 SELECT h.hook_type, h.result, h.manager_id, m.name AS manager_name, h.exit_code, h.error, h.output_tail,

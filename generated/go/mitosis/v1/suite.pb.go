@@ -406,6 +406,95 @@ func (x *EligibleManager) GetAssigned() bool {
 	return false
 }
 
+// One manager holding the suite.
+type SuiteAssignment struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ManagerUuid string                 `protobuf:"bytes,1,opt,name=manager_uuid,json=managerUuid,proto3" json:"manager_uuid,omitempty"`
+	ManagerName string                 `protobuf:"bytes,2,opt,name=manager_name,json=managerName,proto3" json:"manager_name,omitempty"`
+	StartedAt   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// Absent while it lasts.
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// Why it ended: `Released`, `Cancelled`, `PreparationFailed`, `Drained`, `Restarted`, `TimedOut` or
+	// `Undelivered`. Empty while it lasts.
+	EndReason string `protobuf:"bytes,5,opt,name=end_reason,json=endReason,proto3" json:"end_reason,omitempty"`
+	// Whether it was charged to the budget of the environment.
+	PreparationFailed bool `protobuf:"varint,6,opt,name=preparation_failed,json=preparationFailed,proto3" json:"preparation_failed,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *SuiteAssignment) Reset() {
+	*x = SuiteAssignment{}
+	mi := &file_mitosis_v1_suite_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuiteAssignment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuiteAssignment) ProtoMessage() {}
+
+func (x *SuiteAssignment) ProtoReflect() protoreflect.Message {
+	mi := &file_mitosis_v1_suite_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuiteAssignment.ProtoReflect.Descriptor instead.
+func (*SuiteAssignment) Descriptor() ([]byte, []int) {
+	return file_mitosis_v1_suite_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SuiteAssignment) GetManagerUuid() string {
+	if x != nil {
+		return x.ManagerUuid
+	}
+	return ""
+}
+
+func (x *SuiteAssignment) GetManagerName() string {
+	if x != nil {
+		return x.ManagerName
+	}
+	return ""
+}
+
+func (x *SuiteAssignment) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *SuiteAssignment) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+func (x *SuiteAssignment) GetEndReason() string {
+	if x != nil {
+		return x.EndReason
+	}
+	return ""
+}
+
+func (x *SuiteAssignment) GetPreparationFailed() bool {
+	if x != nil {
+		return x.PreparationFailed
+	}
+	return false
+}
+
 // A set of tasks that share an environment.
 type TaskSuite struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -455,13 +544,15 @@ type TaskSuite struct {
 	HookRuns []*HookRun `protobuf:"bytes,29,rep,name=hook_runs,json=hookRuns,proto3" json:"hook_runs,omitempty"`
 	// Who may run it. Only `GetSuite` fills it.
 	EligibleManagers []*EligibleManager `protobuf:"bytes,30,rep,name=eligible_managers,json=eligibleManagers,proto3" json:"eligible_managers,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Who holds it or held it, newest first, at most 50. Only `GetSuite` fills it.
+	Assignments   []*SuiteAssignment `protobuf:"bytes,31,rep,name=assignments,proto3" json:"assignments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskSuite) Reset() {
 	*x = TaskSuite{}
-	mi := &file_mitosis_v1_suite_proto_msgTypes[2]
+	mi := &file_mitosis_v1_suite_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +564,7 @@ func (x *TaskSuite) String() string {
 func (*TaskSuite) ProtoMessage() {}
 
 func (x *TaskSuite) ProtoReflect() protoreflect.Message {
-	mi := &file_mitosis_v1_suite_proto_msgTypes[2]
+	mi := &file_mitosis_v1_suite_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +577,7 @@ func (x *TaskSuite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskSuite.ProtoReflect.Descriptor instead.
 func (*TaskSuite) Descriptor() ([]byte, []int) {
-	return file_mitosis_v1_suite_proto_rawDescGZIP(), []int{2}
+	return file_mitosis_v1_suite_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TaskSuite) GetUuid() string {
@@ -699,6 +790,13 @@ func (x *TaskSuite) GetEligibleManagers() []*EligibleManager {
 	return nil
 }
 
+func (x *TaskSuite) GetAssignments() []*SuiteAssignment {
+	if x != nil {
+		return x.Assignments
+	}
+	return nil
+}
+
 var File_mitosis_v1_suite_proto protoreflect.FileDescriptor
 
 const file_mitosis_v1_suite_proto_rawDesc = "" +
@@ -718,7 +816,16 @@ const file_mitosis_v1_suite_proto_rawDesc = "" +
 	"\fmanager_uuid\x18\x01 \x01(\tR\vmanagerUuid\x12!\n" +
 	"\fmanager_name\x18\x02 \x01(\tR\vmanagerName\x12:\n" +
 	"\tselection\x18\x03 \x01(\x0e2\x1c.mitosis.v1.ManagerSelectionR\tselection\x12\x1a\n" +
-	"\bassigned\x18\x04 \x01(\bR\bassigned\"\xa1\n" +
+	"\bassigned\x18\x04 \x01(\bR\bassigned\"\x97\x02\n" +
+	"\x0fSuiteAssignment\x12!\n" +
+	"\fmanager_uuid\x18\x01 \x01(\tR\vmanagerUuid\x12!\n" +
+	"\fmanager_name\x18\x02 \x01(\tR\vmanagerName\x129\n" +
+	"\n" +
+	"started_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x125\n" +
+	"\bended_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x1d\n" +
+	"\n" +
+	"end_reason\x18\x05 \x01(\tR\tendReason\x12-\n" +
+	"\x12preparation_failed\x18\x06 \x01(\bR\x11preparationFailed\"\xe0\n" +
 	"\n" +
 	"\tTaskSuite\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x12\n" +
@@ -758,7 +865,8 @@ const file_mitosis_v1_suite_proto_rawDesc = "" +
 	"\x06reason\x18\x1b \x01(\tR\x06reason\x121\n" +
 	"\x14preparation_failures\x18\x1c \x01(\x05R\x13preparationFailures\x120\n" +
 	"\thook_runs\x18\x1d \x03(\v2\x13.mitosis.v1.HookRunR\bhookRuns\x12H\n" +
-	"\x11eligible_managers\x18\x1e \x03(\v2\x1b.mitosis.v1.EligibleManagerR\x10eligibleManagers*\xe6\x01\n" +
+	"\x11eligible_managers\x18\x1e \x03(\v2\x1b.mitosis.v1.EligibleManagerR\x10eligibleManagers\x12=\n" +
+	"\vassignments\x18\x1f \x03(\v2\x1b.mitosis.v1.SuiteAssignmentR\vassignments*\xe6\x01\n" +
 	"\x0eTaskSuiteState\x12 \n" +
 	"\x1cTASK_SUITE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17TASK_SUITE_STATE_QUEUED\x10\x01\x12\x19\n" +
@@ -795,7 +903,7 @@ func file_mitosis_v1_suite_proto_rawDescGZIP() []byte {
 }
 
 var file_mitosis_v1_suite_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_mitosis_v1_suite_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_mitosis_v1_suite_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_mitosis_v1_suite_proto_goTypes = []any{
 	(TaskSuiteState)(0),           // 0: mitosis.v1.TaskSuiteState
 	(WorkerScheduleStrategy)(0),   // 1: mitosis.v1.WorkerScheduleStrategy
@@ -803,31 +911,35 @@ var file_mitosis_v1_suite_proto_goTypes = []any{
 	(ManagerSelection)(0),         // 3: mitosis.v1.ManagerSelection
 	(*WorkerSchedulePlan)(nil),    // 4: mitosis.v1.WorkerSchedulePlan
 	(*EligibleManager)(nil),       // 5: mitosis.v1.EligibleManager
-	(*TaskSuite)(nil),             // 6: mitosis.v1.TaskSuite
-	(*EnvHookSpec)(nil),           // 7: mitosis.v1.EnvHookSpec
-	(*TaskSpec)(nil),              // 8: mitosis.v1.TaskSpec
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(*HookRun)(nil),               // 10: mitosis.v1.HookRun
+	(*SuiteAssignment)(nil),       // 6: mitosis.v1.SuiteAssignment
+	(*TaskSuite)(nil),             // 7: mitosis.v1.TaskSuite
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*EnvHookSpec)(nil),           // 9: mitosis.v1.EnvHookSpec
+	(*TaskSpec)(nil),              // 10: mitosis.v1.TaskSpec
+	(*HookRun)(nil),               // 11: mitosis.v1.HookRun
 }
 var file_mitosis_v1_suite_proto_depIdxs = []int32{
 	1,  // 0: mitosis.v1.WorkerSchedulePlan.strategy:type_name -> mitosis.v1.WorkerScheduleStrategy
 	2,  // 1: mitosis.v1.WorkerSchedulePlan.cpu_binding:type_name -> mitosis.v1.CpuBinding
 	3,  // 2: mitosis.v1.EligibleManager.selection:type_name -> mitosis.v1.ManagerSelection
-	0,  // 3: mitosis.v1.TaskSuite.state:type_name -> mitosis.v1.TaskSuiteState
-	4,  // 4: mitosis.v1.TaskSuite.worker_schedule:type_name -> mitosis.v1.WorkerSchedulePlan
-	7,  // 5: mitosis.v1.TaskSuite.env_preparation:type_name -> mitosis.v1.EnvHookSpec
-	7,  // 6: mitosis.v1.TaskSuite.env_cleanup:type_name -> mitosis.v1.EnvHookSpec
-	8,  // 7: mitosis.v1.TaskSuite.task_defaults:type_name -> mitosis.v1.TaskSpec
-	9,  // 8: mitosis.v1.TaskSuite.created_at:type_name -> google.protobuf.Timestamp
-	9,  // 9: mitosis.v1.TaskSuite.updated_at:type_name -> google.protobuf.Timestamp
-	9,  // 10: mitosis.v1.TaskSuite.finished_at:type_name -> google.protobuf.Timestamp
-	10, // 11: mitosis.v1.TaskSuite.hook_runs:type_name -> mitosis.v1.HookRun
-	5,  // 12: mitosis.v1.TaskSuite.eligible_managers:type_name -> mitosis.v1.EligibleManager
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	8,  // 3: mitosis.v1.SuiteAssignment.started_at:type_name -> google.protobuf.Timestamp
+	8,  // 4: mitosis.v1.SuiteAssignment.ended_at:type_name -> google.protobuf.Timestamp
+	0,  // 5: mitosis.v1.TaskSuite.state:type_name -> mitosis.v1.TaskSuiteState
+	4,  // 6: mitosis.v1.TaskSuite.worker_schedule:type_name -> mitosis.v1.WorkerSchedulePlan
+	9,  // 7: mitosis.v1.TaskSuite.env_preparation:type_name -> mitosis.v1.EnvHookSpec
+	9,  // 8: mitosis.v1.TaskSuite.env_cleanup:type_name -> mitosis.v1.EnvHookSpec
+	10, // 9: mitosis.v1.TaskSuite.task_defaults:type_name -> mitosis.v1.TaskSpec
+	8,  // 10: mitosis.v1.TaskSuite.created_at:type_name -> google.protobuf.Timestamp
+	8,  // 11: mitosis.v1.TaskSuite.updated_at:type_name -> google.protobuf.Timestamp
+	8,  // 12: mitosis.v1.TaskSuite.finished_at:type_name -> google.protobuf.Timestamp
+	11, // 13: mitosis.v1.TaskSuite.hook_runs:type_name -> mitosis.v1.HookRun
+	5,  // 14: mitosis.v1.TaskSuite.eligible_managers:type_name -> mitosis.v1.EligibleManager
+	6,  // 15: mitosis.v1.TaskSuite.assignments:type_name -> mitosis.v1.SuiteAssignment
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_mitosis_v1_suite_proto_init() }
@@ -844,7 +956,7 @@ func file_mitosis_v1_suite_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mitosis_v1_suite_proto_rawDesc), len(file_mitosis_v1_suite_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

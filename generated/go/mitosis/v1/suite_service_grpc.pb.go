@@ -49,7 +49,7 @@ type SuiteServiceClient interface {
 	// first one made; another request under that id fails with REQUEST_ID_REUSED.
 	// Errors: INVALID_FIELD, NOT_FOUND (group), PERMISSION_DENIED, DISABLED.
 	CreateSuite(ctx context.Context, in *CreateSuiteRequest, opts ...grpc.CallOption) (*CreateSuiteResponse, error)
-	// Returns one suite with its latest hook runs and eligible managers.
+	// Returns one suite with its latest hook runs and assignments and its eligible managers.
 	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
 	GetSuite(ctx context.Context, in *GetSuiteRequest, opts ...grpc.CallOption) (*GetSuiteResponse, error)
 	// Says why a suite does not run, or who runs it and how it ended.
@@ -248,7 +248,7 @@ type SuiteServiceServer interface {
 	// first one made; another request under that id fails with REQUEST_ID_REUSED.
 	// Errors: INVALID_FIELD, NOT_FOUND (group), PERMISSION_DENIED, DISABLED.
 	CreateSuite(context.Context, *CreateSuiteRequest) (*CreateSuiteResponse, error)
-	// Returns one suite with its latest hook runs and eligible managers.
+	// Returns one suite with its latest hook runs and assignments and its eligible managers.
 	// Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
 	GetSuite(context.Context, *GetSuiteRequest) (*GetSuiteResponse, error)
 	// Says why a suite does not run, or who runs it and how it ended.

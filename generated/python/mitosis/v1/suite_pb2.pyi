@@ -84,8 +84,24 @@ class EligibleManager(_message.Message):
     assigned: bool
     def __init__(self, manager_uuid: _Optional[str] = ..., manager_name: _Optional[str] = ..., selection: _Optional[_Union[ManagerSelection, str]] = ..., assigned: _Optional[bool] = ...) -> None: ...
 
+class SuiteAssignment(_message.Message):
+    __slots__ = ("manager_uuid", "manager_name", "started_at", "ended_at", "end_reason", "preparation_failed")
+    MANAGER_UUID_FIELD_NUMBER: _ClassVar[int]
+    MANAGER_NAME_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    END_REASON_FIELD_NUMBER: _ClassVar[int]
+    PREPARATION_FAILED_FIELD_NUMBER: _ClassVar[int]
+    manager_uuid: str
+    manager_name: str
+    started_at: _timestamp_pb2.Timestamp
+    ended_at: _timestamp_pb2.Timestamp
+    end_reason: str
+    preparation_failed: bool
+    def __init__(self, manager_uuid: _Optional[str] = ..., manager_name: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_reason: _Optional[str] = ..., preparation_failed: _Optional[bool] = ...) -> None: ...
+
 class TaskSuite(_message.Message):
-    __slots__ = ("uuid", "name", "description", "group_name", "state", "labels", "tags", "priority", "worker_schedule", "env_preparation", "env_cleanup", "task_defaults", "auto_close_timeout_seconds", "max_preparation_failures", "max_attempts", "closed", "total_tasks", "pending_tasks", "completed_tasks", "failed_tasks", "cancelled_tasks", "assigned_managers", "created_by", "created_at", "updated_at", "finished_at", "reason", "preparation_failures", "hook_runs", "eligible_managers")
+    __slots__ = ("uuid", "name", "description", "group_name", "state", "labels", "tags", "priority", "worker_schedule", "env_preparation", "env_cleanup", "task_defaults", "auto_close_timeout_seconds", "max_preparation_failures", "max_attempts", "closed", "total_tasks", "pending_tasks", "completed_tasks", "failed_tasks", "cancelled_tasks", "assigned_managers", "created_by", "created_at", "updated_at", "finished_at", "reason", "preparation_failures", "hook_runs", "eligible_managers", "assignments")
     UUID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +132,7 @@ class TaskSuite(_message.Message):
     PREPARATION_FAILURES_FIELD_NUMBER: _ClassVar[int]
     HOOK_RUNS_FIELD_NUMBER: _ClassVar[int]
     ELIGIBLE_MANAGERS_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
     uuid: str
     name: str
     description: str
@@ -146,4 +163,5 @@ class TaskSuite(_message.Message):
     preparation_failures: int
     hook_runs: _containers.RepeatedCompositeFieldContainer[_hook_pb2.HookRun]
     eligible_managers: _containers.RepeatedCompositeFieldContainer[EligibleManager]
-    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., group_name: _Optional[str] = ..., state: _Optional[_Union[TaskSuiteState, str]] = ..., labels: _Optional[_Iterable[str]] = ..., tags: _Optional[_Iterable[str]] = ..., priority: _Optional[int] = ..., worker_schedule: _Optional[_Union[WorkerSchedulePlan, _Mapping]] = ..., env_preparation: _Optional[_Union[_hook_pb2.EnvHookSpec, _Mapping]] = ..., env_cleanup: _Optional[_Union[_hook_pb2.EnvHookSpec, _Mapping]] = ..., task_defaults: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., auto_close_timeout_seconds: _Optional[int] = ..., max_preparation_failures: _Optional[int] = ..., max_attempts: _Optional[int] = ..., closed: _Optional[bool] = ..., total_tasks: _Optional[int] = ..., pending_tasks: _Optional[int] = ..., completed_tasks: _Optional[int] = ..., failed_tasks: _Optional[int] = ..., cancelled_tasks: _Optional[int] = ..., assigned_managers: _Optional[int] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., preparation_failures: _Optional[int] = ..., hook_runs: _Optional[_Iterable[_Union[_hook_pb2.HookRun, _Mapping]]] = ..., eligible_managers: _Optional[_Iterable[_Union[EligibleManager, _Mapping]]] = ...) -> None: ...
+    assignments: _containers.RepeatedCompositeFieldContainer[SuiteAssignment]
+    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., group_name: _Optional[str] = ..., state: _Optional[_Union[TaskSuiteState, str]] = ..., labels: _Optional[_Iterable[str]] = ..., tags: _Optional[_Iterable[str]] = ..., priority: _Optional[int] = ..., worker_schedule: _Optional[_Union[WorkerSchedulePlan, _Mapping]] = ..., env_preparation: _Optional[_Union[_hook_pb2.EnvHookSpec, _Mapping]] = ..., env_cleanup: _Optional[_Union[_hook_pb2.EnvHookSpec, _Mapping]] = ..., task_defaults: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., auto_close_timeout_seconds: _Optional[int] = ..., max_preparation_failures: _Optional[int] = ..., max_attempts: _Optional[int] = ..., closed: _Optional[bool] = ..., total_tasks: _Optional[int] = ..., pending_tasks: _Optional[int] = ..., completed_tasks: _Optional[int] = ..., failed_tasks: _Optional[int] = ..., cancelled_tasks: _Optional[int] = ..., assigned_managers: _Optional[int] = ..., created_by: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., preparation_failures: _Optional[int] = ..., hook_runs: _Optional[_Iterable[_Union[_hook_pb2.HookRun, _Mapping]]] = ..., eligible_managers: _Optional[_Iterable[_Union[EligibleManager, _Mapping]]] = ..., assignments: _Optional[_Iterable[_Union[SuiteAssignment, _Mapping]]] = ...) -> None: ...

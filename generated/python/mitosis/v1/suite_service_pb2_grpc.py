@@ -121,7 +121,7 @@ class SuiteServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSuite(self, request, context):
-        """Returns one suite with its latest hook runs and eligible managers.
+        """Returns one suite with its latest hook runs and assignments and its eligible managers.
         Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -46,7 +46,7 @@ class SuiteServiceStub:
     Errors: INVALID_FIELD, NOT_FOUND (group), PERMISSION_DENIED, DISABLED.
     """
     GetSuite: _grpc.UnaryUnaryMultiCallable[_suite_service_pb2.GetSuiteRequest, _suite_service_pb2.GetSuiteResponse]
-    """Returns one suite with its latest hook runs and eligible managers.
+    """Returns one suite with its latest hook runs and assignments and its eligible managers.
     Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
     """
     ExplainSuite: _grpc.UnaryUnaryMultiCallable[_suite_service_pb2.ExplainSuiteRequest, _suite_service_pb2.ExplainSuiteResponse]
@@ -119,7 +119,7 @@ class SuiteServiceAsyncStub(SuiteServiceStub):
     Errors: INVALID_FIELD, NOT_FOUND (group), PERMISSION_DENIED, DISABLED.
     """
     GetSuite: _aio.UnaryUnaryMultiCallable[_suite_service_pb2.GetSuiteRequest, _suite_service_pb2.GetSuiteResponse]  # type: ignore[assignment]
-    """Returns one suite with its latest hook runs and eligible managers.
+    """Returns one suite with its latest hook runs and assignments and its eligible managers.
     Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
     """
     ExplainSuite: _aio.UnaryUnaryMultiCallable[_suite_service_pb2.ExplainSuiteRequest, _suite_service_pb2.ExplainSuiteResponse]  # type: ignore[assignment]
@@ -201,7 +201,7 @@ class SuiteServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _suite_service_pb2.GetSuiteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_suite_service_pb2.GetSuiteResponse, _abc.Awaitable[_suite_service_pb2.GetSuiteResponse]]:
-        """Returns one suite with its latest hook runs and eligible managers.
+        """Returns one suite with its latest hook runs and assignments and its eligible managers.
         Errors: INVALID_FIELD (malformed UUID), NOT_FOUND.
         """
 
