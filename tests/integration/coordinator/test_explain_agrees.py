@@ -230,7 +230,7 @@ async def _compare_claims(database: Database, world: World, explained: dict[UUID
     for assignment, (suite, manager) in world.executing.items():
         allowed = {task for task, of in world.tasks.items() if of == suite and allows(explained[task], manager)}
         async with undone(database) as connection:
-            claimed = await tasks.claim(connection, suite, manager, assignment, 1, 100)
+            claimed, _ = await tasks.claim(connection, suite, manager, assignment, 1, 100)
         assert {UUID(task.task_id) for task in claimed} == allowed
     for worker in world.workers:
         allowed = {task for task, of in world.tasks.items() if of is None and allows(explained[task], worker)}
