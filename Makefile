@@ -67,6 +67,14 @@ test-schemathesis: $(STAMP) ## Hold the OpenAPI document against the server at l
 chaos: $(STAMP) ## Break a whole Mitosis for MINUTES=3 and check that nothing was lost; SEED=n repeats a run
 	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: soak
+soak: $(STAMP) ## Open, close, reopen and cancel suites for MINUTES=10; every process must end where it began
+	@$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+.PHONY: sabotage
+sabotage: $(STAMP) ## Damage copies of the tree on purpose, and check that simulation or chaos finds it
+	@$(BIN)/python -m tests.chaos.sabotage $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## Everything that is checked without running tests
 	@$(BIN)/python tools/check.py $(ARGS)

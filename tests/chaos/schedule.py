@@ -14,6 +14,8 @@ Item = TypeVar("Item")
 DATABASE = "database"
 # The first faults come when suites are under way, and the last ones have ended when the load has.
 LEAD_SECONDS = 2.0
+# The part of the faults that outlast the timeout.
+_LONG = 0.2
 
 
 class Kind(StrEnum):
@@ -42,12 +44,20 @@ class Cast:
     # Without it no disk can be filled.
     disks: bool = True
 
+    @property
+    def _managed(self) -> tuple[str, ...]:
+        return tuple(worker_of(manager) for manager in self.managers)
+
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """Returns whom a kind of fault can strike."""
         processes = self.coordinators + self.managers + self.workers
         match kind:
-            case Kind.KILL | Kind.PAUSE:
-                return processes + tuple(worker_of(manager) for manager in self.managers)
+            case Kind.KILL:
+                return processes + self._managed
+            case Kind.PAUSE:
+                # Coordinators more often: one that goes on after others have taken its managers' tasks back finds old
+                # reports in its sockets, and only the fences are left to refuse them.
+                return processes + self.coordinators + self._managed
             case Kind.TERMINATE:
                 return processes
             case Kind.CUT | Kind.STALL | Kind.HALF_OPEN:
@@ -101,7 +111,8 @@ def plan(seed: int, seconds: float, faults: int, cast: Cast, timeout_seconds: fl
             candidates = itertools.islice(rounds[kind], len(cast.targets(kind)))
             target = next((name for name in candidates if free_at[owner_of(name)] <= at), None)
             if target is not None:
-                lasts = _duration(rng, kind, timeout_seconds)
+                always_long = kind is Kind.PAUSE and target in cast.coordinators
+                lasts = _duration(rng, kind, timeout_seconds, 1.0 if always_long else _LONG)
                 planned.append(Fault(round(at, 3), kind, target, round(lasts, 3)))
                 free_at[owner_of(target)] = at + lasts
                 break
@@ -115,10 +126,10 @@ def _shuffled_for_ever(rng: random.Random, items: Sequence[Item]) -> Iterator[It
         yield from deck
 
 
-def _duration(rng: random.Random, kind: Kind, timeout_seconds: float) -> float:
+def _duration(rng: random.Random, kind: Kind, timeout_seconds: float, long: float) -> float:
     if kind is Kind.DATABASE_RESTART:
         # Over as soon as the server is back, which it is by itself.
         return 1.0
-    if kind is not Kind.DATABASE_PAUSE and rng.random() < 0.2:
+    if kind is not Kind.DATABASE_PAUSE and rng.random() < long:
         return timeout_seconds * rng.uniform(1.1, 1.6)
     return timeout_seconds * rng.uniform(0.02, 0.5)
