@@ -10,7 +10,7 @@ import (
 // ObstacleKind says what keeps a suite or a task from running.
 type ObstacleKind string
 
-// The kinds of obstacle, the nearest to running first. A holder is a manager or an independent worker.
+// The kinds of obstacle. A holder is a manager or an independent worker.
 const (
 	// ObstacleSuiteFailed means that the suite is Failed: its tasks wait for [Client.RetrySuite].
 	ObstacleSuiteFailed ObstacleKind = "SuiteFailed"
@@ -48,6 +48,8 @@ const (
 	ObstacleNoPermission ObstacleKind = "NoPermission"
 	// ObstacleNoHolder means that there is no holder at all.
 	ObstacleNoHolder ObstacleKind = "NoHolder"
+	// ObstacleDraining means that the manager was taken out of service.
+	ObstacleDraining ObstacleKind = "Draining"
 )
 
 var obstacleKinds = newEnum[ObstacleKind](mitosisv1.ObstacleKind(0).Descriptor())

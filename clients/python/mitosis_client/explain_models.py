@@ -9,7 +9,7 @@ from mitosis_client.models import DocumentedEnum, Model
 
 
 class ObstacleKind(DocumentedEnum):
-    """What keeps something from running; the nearest to running comes first."""
+    """What keeps something from running."""
 
     SUITE_FAILED = "SuiteFailed"
     RETRY_BACK_OFF = "RetryBackOff"
@@ -29,6 +29,7 @@ class ObstacleKind(DocumentedEnum):
     MISSING_TAGS = "MissingTags"
     NO_PERMISSION = "NoPermission"
     NO_HOLDER = "NoHolder"
+    DRAINING = "Draining"
 
 
 @dataclass(frozen=True, slots=True)

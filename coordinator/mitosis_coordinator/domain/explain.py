@@ -35,6 +35,7 @@ class ObstacleKind(StrEnum):
     BUSY = "Busy"
     ENVIRONMENT_BACK_OFF = "EnvironmentBackOff"
     EXCLUDED = "Excluded"
+    DRAINING = "Draining"
     QUARANTINED = "Quarantined"
     OFFLINE = "Offline"
     NOT_MATCHED = "NotMatched"
@@ -86,6 +87,7 @@ class ManagerFacts:
     name: str
     visible: bool
     state: ManagerState
+    draining: bool
     reason: str
     missing_tags: tuple[str, ...]
     works_for_group: bool
@@ -209,6 +211,7 @@ MANAGER_RULES: Final[tuple[ManagerRule, ...]] = (
     (ObstacleKind.NOT_MATCHED, lambda suite, manager, now: manager.selection is None),
     (ObstacleKind.OFFLINE, lambda suite, manager, now: manager.state is ManagerState.OFFLINE),
     (ObstacleKind.QUARANTINED, lambda suite, manager, now: manager.state is ManagerState.FAILED),
+    (ObstacleKind.DRAINING, lambda suite, manager, now: manager.draining),
     (ObstacleKind.EXCLUDED, lambda suite, manager, now: not manager.has_work),
     (
         ObstacleKind.ENVIRONMENT_BACK_OFF,

@@ -70,6 +70,7 @@ _MANAGER: Final[Mapping[ObstacleKind, Callable[[SuiteFacts, ManagerFacts], str]]
     ObstacleKind.ENVIRONMENT_BACK_OFF: _back_off,
     ObstacleKind.EXCLUDED: lambda suite, manager: _worn_out(manager.worn_out_at, manager.trouble),
     ObstacleKind.QUARANTINED: lambda suite, manager: f"is Failed until it restarts: it {manager.reason}",
+    ObstacleKind.DRAINING: lambda suite, manager: "was taken out of service and gets no suite until it is resumed",
     ObstacleKind.OFFLINE: lambda suite, manager: _silence(manager.last_heartbeat_at),
     ObstacleKind.NOT_MATCHED: lambda suite, manager: (
         "has the tags and the permission, but was taken off the suite or has not been matched with it since"
@@ -104,6 +105,7 @@ _BRIEF: Final[Mapping[ObstacleKind, tuple[str, str]]] = {
     ObstacleKind.ENVIRONMENT_BACK_OFF: ("failed to prepare the environment", "failed to prepare the environment"),
     ObstacleKind.EXCLUDED: ("lost its workers to it too often", "lost their workers to it too often"),
     ObstacleKind.QUARANTINED: ("is Failed until it restarts", "are Failed until they restart"),
+    ObstacleKind.DRAINING: ("was taken out of service", "were taken out of service"),
     ObstacleKind.OFFLINE: ("is offline", "are offline"),
     ObstacleKind.NOT_MATCHED: ("was not matched with it", "were not matched with it"),
     ObstacleKind.NOT_CHOSEN: ("was not added by hand", "were not added by hand"),

@@ -124,6 +124,7 @@ def _manager(row: Mapping[str, Any], task: Waiting | None) -> ManagerFacts:
         name=row["name"],
         visible=row["visible"],
         state=ManagerState(row["state"]),
+        draining=row["draining"],
         reason=row["reason"],
         missing_tags=tuple(row["missing_tags"]),
         works_for_group=row["works_for_group"],

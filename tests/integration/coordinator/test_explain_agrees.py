@@ -72,7 +72,10 @@ class _Maker:
             created_by="",
             reason="failed to prepare 3 different suites in a row" if state == "Failed" else "",
         )
-        await self._connection.execute("UPDATE node_managers SET last_heartbeat_at = now() WHERE id = %s", [manager])
+        await self._connection.execute(
+            "UPDATE node_managers SET last_heartbeat_at = now(), draining = %s WHERE id = %s",
+            [self._dice.random() < 0.15, manager],
+        )
         self.world.managers[manager] = state
         for group in self.world.groups:
             if self._dice.random() < 0.8:
@@ -99,7 +102,7 @@ class _Maker:
 
     async def _suite(self, name: str) -> None:
         dice = self._dice
-        by_hand, priority, count = dice.random() < 0.2, dice.choice([0, 0, 5]), dice.choice([0, 1, 2, 4])
+        by_hand, priority, count = dice.random() < 0.2, dice.choice([0, 0, 5]), dice.choice([0, 1, 1, 4])
         [suite] = uuid_block(1)
         state = dice.choice(["Queued"] * 5 + ["Failed"])
         tags = self._tags()
@@ -222,7 +225,8 @@ async def _compare_assignments(database: Database, world: World, suites: dict[UU
         allowed = [suite for suite, said in suites.items() if allows(said, manager) and suite not in holds]
         best = min(allowed, key=lambda suite: (-world.suites[suite], suite), default=None)
         async with undone(database) as connection:
-            picked = await managers.pick_suite(connection, manager) if state == "Idle" else None
+            wanted = await managers.wanted(connection, [manager])
+            picked = await managers.pick_suite(connection, manager) if wanted else None
         assert picked == best, (manager, state)
 
 

@@ -48,6 +48,7 @@ MANAGER = ManagerFacts(
     name="m",
     visible=True,
     state=ManagerState.IDLE,
+    draining=False,
     reason="",
     missing_tags=(),
     works_for_group=True,
@@ -90,6 +91,7 @@ def every_manager() -> list[ManagerFacts]:
             heard_recently=heard,
             retry_after=retry_after,
             visible=visible,
+            draining=draining,
         )
         for number, (
             (state, suite),
@@ -101,6 +103,7 @@ def every_manager() -> list[ManagerFacts]:
             heard,
             retry_after,
             visible,
+            draining,
         ) in enumerate(
             itertools.product(
                 held,
@@ -111,6 +114,7 @@ def every_manager() -> list[ManagerFacts]:
                 (True, False),
                 (True, False),
                 (None, NOW - timedelta(seconds=1), NOW + timedelta(seconds=60)),
+                (True, False),
                 (True, False),
             )
         )
@@ -140,6 +144,7 @@ def test_a_manager_is_about_to_get_it_when_nothing_is_in_the_way_and_only_then()
     for manager in every_manager():
         free = (
             manager.state is ManagerState.IDLE
+            and not manager.draining
             and manager.works_for_group
             and manager.selection is not None
             and manager.has_work

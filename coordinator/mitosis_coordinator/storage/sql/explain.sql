@@ -22,7 +22,7 @@ WHERE s.id = %(suite_id)s
 -- name: managers_of_suite
 -- How managers stand towards a suite, those nearest to running it first. The conditions are those of `pick_suite`.
 WITH near AS MATERIALIZED (
-    SELECT m.id, m.name, m.state, m.reason, m.last_heartbeat_at, m.tags, e.selection, e.retry_after,
+    SELECT m.id, m.name, m.state, m.draining, m.reason, m.last_heartbeat_at, m.tags, e.selection, e.retry_after,
         coalesce(e.preparation_failures, 0) AS preparation_failures, a.task_suite_id AS held_id, a.state AS held_state,
         a.started_at AS held_since, works.for_group AS works_for_group, lacking.tags AS missing_tags,
         count(*) OVER () AS known

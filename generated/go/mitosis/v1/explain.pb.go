@@ -22,7 +22,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What keeps a suite or a task from running, the nearest to running first.
+// What keeps a suite or a task from running.
 //
 // A holder is a manager, or for tasks of no suite an independent worker.
 type ObstacleKind int32
@@ -65,6 +65,8 @@ const (
 	ObstacleKind_OBSTACLE_KIND_NO_PERMISSION ObstacleKind = 17
 	// There is no manager, or no independent worker, at all.
 	ObstacleKind_OBSTACLE_KIND_NO_HOLDER ObstacleKind = 18
+	// An operator took the manager out of service: it gets no suite until it is resumed.
+	ObstacleKind_OBSTACLE_KIND_DRAINING ObstacleKind = 19
 )
 
 // Enum value maps for ObstacleKind.
@@ -89,6 +91,7 @@ var (
 		16: "OBSTACLE_KIND_MISSING_TAGS",
 		17: "OBSTACLE_KIND_NO_PERMISSION",
 		18: "OBSTACLE_KIND_NO_HOLDER",
+		19: "OBSTACLE_KIND_DRAINING",
 	}
 	ObstacleKind_value = map[string]int32{
 		"OBSTACLE_KIND_UNSPECIFIED":          0,
@@ -110,6 +113,7 @@ var (
 		"OBSTACLE_KIND_MISSING_TAGS":         16,
 		"OBSTACLE_KIND_NO_PERMISSION":        17,
 		"OBSTACLE_KIND_NO_HOLDER":            18,
+		"OBSTACLE_KIND_DRAINING":             19,
 	}
 )
 
@@ -407,7 +411,7 @@ const file_mitosis_v1_explain_proto_rawDesc = "" +
 	"\fexplained_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vexplainedAt\x12\x1f\n" +
 	"\bposition\x18\x04 \x01(\x05H\x00R\bposition\x88\x01\x01\x12(\n" +
 	"\x10holders_left_out\x18\x05 \x01(\x05R\x0eholdersLeftOutB\v\n" +
-	"\t_position*\xd6\x04\n" +
+	"\t_position*\xf2\x04\n" +
 	"\fObstacleKind\x12\x1d\n" +
 	"\x19OBSTACLE_KIND_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aOBSTACLE_KIND_SUITE_FAILED\x10\x01\x12 \n" +
@@ -428,7 +432,8 @@ const file_mitosis_v1_explain_proto_rawDesc = "" +
 	"\x18OBSTACLE_KIND_NOT_CHOSEN\x10\x0f\x12\x1e\n" +
 	"\x1aOBSTACLE_KIND_MISSING_TAGS\x10\x10\x12\x1f\n" +
 	"\x1bOBSTACLE_KIND_NO_PERMISSION\x10\x11\x12\x1b\n" +
-	"\x17OBSTACLE_KIND_NO_HOLDER\x10\x12BFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3"
+	"\x17OBSTACLE_KIND_NO_HOLDER\x10\x12\x12\x1a\n" +
+	"\x16OBSTACLE_KIND_DRAINING\x10\x13BFZDgithub.com/mitosis-project/mitosis/generated/go/mitosis/v1;mitosisv1b\x06proto3"
 
 var (
 	file_mitosis_v1_explain_proto_rawDescOnce sync.Once

@@ -31,6 +31,7 @@ class ObstacleKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OBSTACLE_KIND_MISSING_TAGS: _ClassVar[ObstacleKind]
     OBSTACLE_KIND_NO_PERMISSION: _ClassVar[ObstacleKind]
     OBSTACLE_KIND_NO_HOLDER: _ClassVar[ObstacleKind]
+    OBSTACLE_KIND_DRAINING: _ClassVar[ObstacleKind]
 OBSTACLE_KIND_UNSPECIFIED: ObstacleKind
 OBSTACLE_KIND_SUITE_FAILED: ObstacleKind
 OBSTACLE_KIND_RETRY_BACK_OFF: ObstacleKind
@@ -50,6 +51,7 @@ OBSTACLE_KIND_NOT_CHOSEN: ObstacleKind
 OBSTACLE_KIND_MISSING_TAGS: ObstacleKind
 OBSTACLE_KIND_NO_PERMISSION: ObstacleKind
 OBSTACLE_KIND_NO_HOLDER: ObstacleKind
+OBSTACLE_KIND_DRAINING: ObstacleKind
 
 class Obstacle(_message.Message):
     __slots__ = ("kind", "message", "manager_uuid", "manager_name", "worker_uuid", "worker_name", "missing_tags", "group_name", "suite_uuids", "since", "until", "detail", "unseen_holders")
