@@ -17,7 +17,7 @@ from mitosis_coordinator.app import VERSION, run
 from mitosis_coordinator.config import CoordinatorConfig, load
 from mitosis_coordinator.domain.errors import StorageUnavailable
 from mitosis_coordinator.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from mitosis_coordinator.storage.migrate import migrate_down, migrate_up, migration_status
+from mitosis_coordinator.storage.migrate import SchemaError, migrate_down, migrate_up, migration_status
 
 EXIT_FAILED = 1
 EXIT_MISCONFIGURED = 2
@@ -42,7 +42,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return EXIT_MISCONFIGURED
-    except (EmbeddedPostgresError, OSError, StorageUnavailable, ValueError) as error:
+    except (EmbeddedPostgresError, OSError, SchemaError, StorageUnavailable, ValueError) as error:
         # libpq says why, and never shows a password.
         cause = f": {error.__cause__}" if isinstance(error, StorageUnavailable) else ""
         print(f"mitosis-coordinator: {error}{cause}", file=sys.stderr)

@@ -77,6 +77,7 @@ def test_a_second_signal_kills_at_once(box: Sandbox) -> None:
     assert up.stop(signal.SIGINT) == 130
     assert time.monotonic() - started < 5
     until(lambda: not box.processes(), 10, box.processes)
+    assert box.shared_memory() == []
 
 
 def test_children_outlive_neither_a_killed_up_nor_its_next_start(box: Sandbox) -> None:

@@ -279,6 +279,45 @@ async def test_a_killed_manager_is_cleaned_up_after_by_the_next_one(
     again.assert_nothing_is_left()
 
 
+async def test_a_manager_that_is_killed_again_and_again_leaves_nothing(
+    coordinator: FakeCoordinator, start: Start, tmp_path: Path
+) -> None:
+    # Each hook starts a daemon in a session of its own, and does not end by itself until there is `enough`.
+    hook = (
+        f"setsid sleep 1000 & echo $! >> {tmp_path}/daemons; echo $MITOSIS_HOOK_TYPE >> {tmp_path}/hooks; "
+        f"[ -e {tmp_path}/enough ] || sleep 1000"
+    )
+    spec = hook_pb2.EnvHookSpec(command=hook)
+
+    def hooks() -> list[str]:
+        return (tmp_path / "hooks").read_text().split() if (tmp_path / "hooks").exists() else []
+
+    manager = await start()
+    coordinator.assign(suite(tmp_path, env_preparation=spec, env_cleanup=spec))
+    for count in (1, 2, 3):
+        await coordinator.until(lambda count=count: len(hooks()) == count)  # type: ignore[misc]
+        manager.signal(signal.SIGKILL)
+        await manager.ended()
+        if count == 3:
+            (tmp_path / "enough").touch()
+        manager = await start()
+    await coordinator.until(lambda: coordinator.messages("suite_finished"))
+    assert hooks() == ["env_preparation", *["env_cleanup"] * 3]
+    assert [runs(int(pid)) for pid in (tmp_path / "daemons").read_text().split()] == [False] * 4
+
+    # Killed in the moment in which its workers come to life.
+    coordinator.assign(suite(tmp_path, 2))
+    await coordinator.until(manager.workers)
+    manager.signal(signal.SIGKILL)
+    await manager.ended()
+    manager = await start()
+    await coordinator.until(lambda: len(coordinator.messages("suite_finished")) == 2)
+    assert manager.workers() == []
+    manager.signal(signal.SIGTERM)
+    assert await manager.ended() == 0
+    manager.assert_nothing_is_left()
+
+
 async def test_results_that_were_not_acknowledged_survive_the_manager(
     coordinator: FakeCoordinator, start: Start, tmp_path: Path
 ) -> None:

