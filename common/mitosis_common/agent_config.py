@@ -6,10 +6,10 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mitosis_common.loopback import is_loopback
 
@@ -54,6 +54,11 @@ def _env_name(value: str) -> str:
     return value
 
 
+def _several(value: Any) -> Any:
+    """One address, several separated by commas, or a list of them."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
 HttpUrl = Annotated[str, _with_scheme("http", "https")]
 Tag = Annotated[str, AfterValidator(_tag)]
 Environment = Mapping[Annotated[str, AfterValidator(_env_name)], str]
@@ -68,9 +73,10 @@ class Section(BaseModel):
 class Coordinator(Section):
     """Where the coordinator is and who the agent is to it."""
 
-    url: HttpUrl | None = None
+    # One for each coordinator, in any order: where one does not answer the next is tried.
+    url: Annotated[tuple[HttpUrl, ...], BeforeValidator(_several)] = ()
     # Overrides what `GET <url>/info` answers.
-    stream_url: Annotated[str, _with_scheme("grpc", "grpcs")] | None = None
+    stream_url: Annotated[tuple[Annotated[str, _with_scheme("grpc", "grpcs")], ...], BeforeValidator(_several)] = ()
     # The stream's old name: of it, only the host is used, to ask there for the gRPC address.
     websocket_url: Annotated[str, _with_scheme("ws", "wss")] | None = None
     token_file: Path | None = None
@@ -86,25 +92,28 @@ class Coordinator(Section):
     def _keeps_the_token_secret(self) -> Coordinator:
         if (self.certificate is None) is not (self.private_key is None):
             raise ValueError("certificate and private_key, both or neither")
-        used = self.stream_url or self.info_url
-        parts = urlsplit(used or "")
-        # Whoever can answer for /info can send the agent, and with it the token, elsewhere.
-        if parts.scheme in ("http", "grpc") and not (self.insecure or is_loopback(parts.hostname or "")):
-            raise ValueError(
-                f"https:// or grpcs:// for another machine, given {used}, where the token would go over plain text; "
-                "insecure: true allows that"
-            )
+        for used in self.addresses:
+            parts = urlsplit(used)
+            # Whoever can answer for /info can send the agent, and with it the token, elsewhere.
+            if parts.scheme in ("http", "grpc") and not (self.insecure or is_loopback(parts.hostname or "")):
+                raise ValueError(
+                    f"https:// or grpcs:// for another machine, given {used}, "
+                    "where the token would go over plain text; insecure: true allows that"
+                )
         return self
 
     @property
-    def info_url(self) -> str | None:
-        """The HTTP address to ask for the gRPC address, without a trailing slash."""
-        if self.url is not None:
-            return self.url.rstrip("/")
-        if self.websocket_url is None:
-            return None
+    def addresses(self) -> tuple[str, ...]:
+        """What to connect to, or to ask for what to connect to, one for each coordinator."""
+        return self.stream_url or self.info_urls
+
+    @property
+    def info_urls(self) -> tuple[str, ...]:
+        """The HTTP addresses to ask for gRPC addresses, without a trailing slash."""
+        if self.url or self.websocket_url is None:
+            return tuple(url.rstrip("/") for url in self.url)
         parts = urlsplit(self.websocket_url)
-        return f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}"
+        return (f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}",)
 
 
 class ExecutorDefaults(Section):

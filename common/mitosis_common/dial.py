@@ -62,11 +62,15 @@ def target_from_info(info: object, asked_host: str) -> Target:
     return Target(_join(asked_host if _is_wildcard(host) else host, port), info.get("grpc_tls") is True)
 
 
-async def find(coordinator: Coordinator) -> Target:
-    """Returns where to connect. Raises `DialError` when the coordinator does not say."""
-    if coordinator.stream_url is not None:
-        return target_from_url(coordinator.stream_url)
-    url = f"{coordinator.info_url}/info"
+async def find(coordinator: Coordinator, turn: int = 0) -> Target:
+    """Returns where to connect: `turn` counts through the addresses, from the first again after the last.
+
+    Raises `DialError` when the coordinator there does not say.
+    """
+    address = coordinator.addresses[turn % len(coordinator.addresses)]
+    if coordinator.stream_url:
+        return target_from_url(address)
+    url = f"{address}/info"
     ssl_context = await asyncio.to_thread(_ssl_context, coordinator)
     timeout = aiohttp.ClientTimeout(total=INFO_TIMEOUT_SECONDS)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
@@ -52,6 +53,8 @@ class StreamClient(ABC, Generic[Request, Response, Attached]):
         self._outbox: asyncio.Queue[Request | None] | None = None
         self._leaving = asyncio.Event()
         self._refusals = 0
+        # Agents that start together spread over the coordinators.
+        self._turn = random.randrange(len(coordinator.addresses))
 
     def send(self, message: Request) -> bool:
         """Queues a message, or drops it and returns False when there is no stream.
@@ -125,6 +128,7 @@ class StreamClient(ABC, Generic[Request, Response, Attached]):
                 problem = "the coordinator ended the stream"
             if self._leaving.is_set():
                 return
+            self._turn += 1
             # Several agents lost the same coordinator: only the very first retry is quick, and it is jittered too.
             delay = next(self._backoff)
             if self._backoff.failures == 1:
@@ -156,7 +160,7 @@ class StreamClient(ABC, Generic[Request, Response, Attached]):
                 await asyncio.wait({attempt})
 
     async def _connect(self) -> None:
-        target = await dial.find(self._coordinator)
+        target = await dial.find(self._coordinator, self._turn)
         async with await dial.open_channel(target, self._coordinator) as channel:
             call = self._open(channel)
             try:

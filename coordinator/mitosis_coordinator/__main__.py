@@ -16,6 +16,7 @@ from mitosis_common.processes import set_parent_death_signal
 from mitosis_coordinator.app import VERSION, run
 from mitosis_coordinator.config import CoordinatorConfig, load
 from mitosis_coordinator.domain.errors import StorageUnavailable
+from mitosis_coordinator.siblings import SiblingError
 from mitosis_coordinator.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from mitosis_coordinator.storage.migrate import SchemaError, migrate_down, migrate_up, migration_status
 
@@ -37,12 +38,19 @@ def _main(arguments: Sequence[str] | None) -> int:
         config = load(options.config)
         if options.command == "migrate":
             return asyncio.run(_migrate(config, options.direction, options.to))
-        return asyncio.run(run(config))
+        return asyncio.run(run(config, options.config))
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return EXIT_MISCONFIGURED
-    except (EmbeddedPostgresError, OSError, SchemaError, StorageUnavailable, ValueError) as error:
+    except (
+        EmbeddedPostgresError,
+        OSError,
+        SchemaError,
+        SiblingError,
+        StorageUnavailable,
+        ValueError,
+    ) as error:
         # libpq says why, and never shows a password.
         cause = f": {error.__cause__}" if isinstance(error, StorageUnavailable) else ""
         print(f"mitosis-coordinator: {error}{cause}", file=sys.stderr)

@@ -7,13 +7,13 @@ import json
 import os
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from uuid import UUID
 
 import structlog
@@ -25,7 +25,7 @@ from mitosis_common.loopback import is_loopback
 from mitosis_coordinator.assembly import add_suites_and_managers
 from mitosis_coordinator.components import Components
 from mitosis_coordinator.config import CoordinatorConfig
-from mitosis_coordinator.domain.errors import StorageUnavailable
+from mitosis_coordinator.database import database_url, fitting_pool_size, migrate
 from mitosis_coordinator.domain.hints import Hint, HintKind
 from mitosis_coordinator.domain.ids import new_uuid
 from mitosis_coordinator.gateway.app import Discovery, Gateway, build_http_app, build_metrics_app
@@ -46,16 +46,14 @@ from mitosis_coordinator.services.passwords import Passwords
 from mitosis_coordinator.services.tokens import SigningKey, TokenAuthority
 from mitosis_coordinator.services.workers import resolve_worker
 from mitosis_coordinator.shutdown import BackgroundTaskDiedError, BackgroundTasks, Drain
+from mitosis_coordinator.siblings import Shared, Siblings
 from mitosis_coordinator.storage.coordinators import Identity
-from mitosis_coordinator.storage.embedded import EmbeddedPostgres
-from mitosis_coordinator.storage.migrate import migrate_up
 from mitosis_coordinator.storage.pool import Database
 from mitosis_coordinator.tls import Certificates
 
 log = structlog.get_logger(__name__)
 
 VERSION = version("mitosis")
-_DATABASE_RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +122,24 @@ def _forget_principals(authenticator: Authenticator, hint: Hint) -> None:
 
 
 @asynccontextmanager
-async def serving(config: CoordinatorConfig, passwords: Passwords | None = None) -> AsyncIterator[Coordinator]:
+async def serving(
+    config: CoordinatorConfig, passwords: Passwords | None = None, config_file: Path | None = None
+) -> AsyncIterator[Coordinator]:
     """Run a coordinator for as long as the context lasts.
 
     Leaving it drains: NOT_SERVING, goodbyes, servers, background tasks, pool, embedded PostgreSQL, within
-    `server.shutdown_grace_seconds` altogether.
+    `server.shutdown_grace_seconds` altogether; the other processes of `server.workers` drain at the same time.
+
+    Args:
+        config_file: where the other processes read their configuration.
 
     Raises:
-        ConfigError: a certificate cannot be used, or a port not be listened on.
+        ConfigError: a certificate cannot be used, a port not be listened on, or the database allows too few
+            connections.
         EmbeddedPostgresError: the embedded PostgreSQL cannot be started.
+        SiblingError: another process did not start.
         StorageUnavailable: the database does not answer.
     """
-    if config.server.workers > 1:
-        log.warning("one_process_serves", configured_workers=config.server.workers)
     certificates = Certificates(config.tls) if config.tls.enabled else None
     passwords = passwords or Passwords()
     drain = Drain(config.server.shutdown_grace_seconds)
@@ -144,14 +147,17 @@ async def serving(config: CoordinatorConfig, passwords: Passwords | None = None)
     async with AsyncExitStack() as stack:
         # Once more below, where it belongs: this one is for a start that does not get that far.
         stack.push_async_callback(background.stop)
-        conninfo = await _database_url(config, stack, drain, background)
-        await _migrate(conninfo, config.database.connection_timeout_seconds)
+        conninfo = await database_url(config, stack, drain, background)
+        await migrate(conninfo, config.database.connection_timeout_seconds)
+        pool_size = await fitting_pool_size(config, conninfo)
         database = Database(
             conninfo,
-            max_size=config.pool_size,
+            max_size=pool_size,
             checkout_timeout_seconds=config.database.connection_timeout_seconds,
         )
+        siblings = Siblings(config, config_file, lambda: _write_ready_file(coordinator, siblings))
         stack.push_async_callback(drain.step, "pool", database.close)
+        stack.push_async_callback(drain.step, "processes-ended", siblings.ended)
         await database.open()
         made = await bootstrap(
             database,
@@ -178,6 +184,7 @@ async def serving(config: CoordinatorConfig, passwords: Passwords | None = None)
         await rpc_server.start()
         for name, goodbye in components.goodbyes.items():
             stack.push_async_callback(drain.step, name, goodbye)
+        stack.push_async_callback(drain.step, "processes-told", siblings.terminate)
         stack.push_async_callback(drain.step, "health", rpc_server.announce_shutdown)
 
         coordinator = Coordinator(
@@ -190,7 +197,8 @@ async def serving(config: CoordinatorConfig, passwords: Passwords | None = None)
             metrics_port=metrics_server.port if metrics_server else None,
         )
         stack.callback(config.ready_file.unlink, missing_ok=True)
-        _write_ready_file(coordinator)
+        await siblings.start(Shared(conninfo, rpc_server.port, http_server.port, pool_size))
+        _write_ready_file(coordinator, siblings)
         log.info(
             "serving",
             grpc_port=coordinator.grpc_port,
@@ -202,13 +210,13 @@ async def serving(config: CoordinatorConfig, passwords: Passwords | None = None)
         log.info("draining")
 
 
-async def run(config: CoordinatorConfig) -> int:
+async def run(config: CoordinatorConfig, config_file: Path | None = None) -> int:
     """Serve until SIGTERM or SIGINT, or until a background task dies.
 
     Returns:
         The exit code: 0 after a signal, 1 after a death.
     """
-    common_log.configure(config.logging.level, config.logging.format, config.logging.output)
+    common_log.configure(config.logging.level, config.logging.format, config.logging.output, pid=os.getpid())
     asked_to_stop = asyncio.Event()
     starting = asyncio.current_task()
 
@@ -223,7 +231,7 @@ async def run(config: CoordinatorConfig) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     try:
-        async with serving(config) as coordinator:
+        async with serving(config, config_file=config_file) as coordinator:
             starting = None
             return await _until_stopped(asked_to_stop, coordinator.background)
     except asyncio.CancelledError:
@@ -248,33 +256,6 @@ async def _until_stopped(asked_to_stop: asyncio.Event, background: BackgroundTas
     return code
 
 
-async def _database_url(
-    config: CoordinatorConfig, stack: AsyncExitStack, drain: Drain, background: BackgroundTasks
-) -> str:
-    if config.database.url is not None:
-        return config.database.url.get_secret_value()
-    postgres = EmbeddedPostgres(config.server.data_dir / "postgres")
-    stack.push_async_callback(drain.step, "postgres", postgres.stop)
-    await postgres.start()
-    background.start("embedded-postgres", postgres.wait_failed())
-    return postgres.url
-
-
-async def _migrate(conninfo: str, patience_seconds: float) -> None:
-    """Bring the schema up to date, as soon as the database answers: the two may have been started together."""
-    deadline = time.monotonic() + patience_seconds
-    while True:
-        try:
-            await asyncio.to_thread(migrate_up, conninfo)
-        except StorageUnavailable as error:
-            if time.monotonic() >= deadline:
-                raise
-            log.info("waiting_for_database", cause=str(error.__cause__))
-            await asyncio.sleep(_DATABASE_RETRY_SECONDS)
-        else:
-            return
-
-
 def _make_servers(
     config: CoordinatorConfig, components: Components, certificates: Certificates | None
 ) -> tuple[RpcServer, HttpServer, HttpServer | None]:
@@ -291,7 +272,7 @@ def _make_servers(
         host=server.host,
         port=server.grpc_port,
         max_message_bytes=config.limits.max_message_bytes,
-        reuse_port=server.reuse_port,
+        reuse_port=server.shares_ports,
         tls=certificates.grpc_credentials() if certificates else None,
     )
     discovery = Discovery(VERSION, rpc_server.port, server.advertised_grpc, grpc_tls=certificates is not None)
@@ -307,7 +288,7 @@ def _make_servers(
         host=server.host,
         port=server.port,
         setting="server.port",
-        reuse_port=server.reuse_port,
+        reuse_port=server.shares_ports,
         limits=ConnectionLimits(config.http.idle_timeout_seconds),
         tls=http_tls,
     )
@@ -330,16 +311,18 @@ def _ready_token(config: CoordinatorConfig, authority: TokenAuthority, made: Boo
     return authority.issue_user_token(made.admin_id).token
 
 
-def _write_ready_file(coordinator: Coordinator) -> None:
+def _write_ready_file(coordinator: Coordinator, siblings: Siblings) -> None:
     """Tell whoever started us that we serve, and where: JSON, complete from its first moment, for the owner alone."""
     config = coordinator.config
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.server.host, config.server.host)  # noqa: S104
     scheme = "https" if config.tls.enabled else "http"
-    document = {
+    document: dict[str, object] = {
         "grpc": f"{host}:{coordinator.grpc_port}",
         "http": f"{scheme}://{host}:{coordinator.http_port}",
         "pid": os.getpid(),
     }
+    if siblings.ready:
+        document["processes"] = siblings.ready
     if config.tls.enabled:
         document["tls"] = True
     if coordinator.metrics_port is not None:

@@ -22,7 +22,11 @@ ENV_NAMES: Mapping[str, str] = {
     "MITOSIS_ADMIN_PASSWORD": "auth.admin_password",
 }
 
-Port = Annotated[int, Field(ge=0, le=65535)]
+_LAST_PORT = 65535
+LEAST_CONNECTIONS = 4
+"""Of one process: one that listens, one for the start, two in the pool."""
+
+Port = Annotated[int, Field(ge=0, le=_LAST_PORT)]
 Bytes = Annotated[int, Field(ge=1)]
 
 _MIB = 1024 * 1024
@@ -45,6 +49,7 @@ class ServerConfig(_Section):
     # HTTP: health, discovery, the documented REST paths.
     port: Port = 8080
     grpc_port: Port = 7070
+    # Processes that share the ports and the database; the first one starts and ends the others.
     workers: int = Field(default=1, ge=1, le=256)
     data_dir: Path = Field(default_factory=default_data_dir)
     # Written when the coordinator serves, removed when it stops; `<data_dir>/ready.json` by default.
@@ -54,6 +59,11 @@ class ServerConfig(_Section):
     # Lets a second process on this machine share the ports, for a restart without a gap.
     reuse_port: bool = False
     shutdown_grace_seconds: float = Field(default=10.0, gt=0, le=600)
+
+    @property
+    def shares_ports(self) -> bool:
+        """Whether other processes may listen on the same ports."""
+        return self.reuse_port or self.workers > 1
 
 
 class HttpConfig(_Section):
@@ -99,7 +109,7 @@ class DatabaseConfig(_Section):
 
     url: SecretStr | None = None
     pool_size: int = Field(default=50, ge=2, le=1000)
-    # All connections that this process opens; the pool stays below it.
+    # All connections of this coordinator: its processes share them equally, and each pool stays below its share.
     max_connections: int = Field(default=100, ge=4, le=10_000)
     connection_timeout_seconds: float = Field(default=30.0, gt=0, le=600)
 
@@ -210,6 +220,25 @@ class CoordinatorConfig(_Section):
         renamed["stream"] = {**old, **new} if isinstance(old, dict) and isinstance(new, dict) else old
         return renamed
 
+    @model_validator(mode="after")
+    def _processes_fit(self) -> CoordinatorConfig:
+        workers, connections, metrics = self.server.workers, self.database.max_connections, self.metrics
+        if self.connections_per_process < LEAST_CONNECTIONS:
+            raise ValueError(
+                f"database.max_connections at least {LEAST_CONNECTIONS} for each of server.workers, "
+                f"given {connections} for {workers}"
+            )
+        if metrics.enabled and metrics.port + workers - 1 > _LAST_PORT:
+            raise ValueError(
+                f"metrics.port and server.workers - 1 ports above it, given {metrics.port} and {workers} workers"
+            )
+        return self
+
+    @property
+    def connections_per_process(self) -> int:
+        """The share of `database.max_connections` that each process has."""
+        return self.database.max_connections // self.server.workers
+
     @property
     def embedded(self) -> bool:
         """Whether the coordinator runs a PostgreSQL of its own."""
@@ -217,8 +246,12 @@ class CoordinatorConfig(_Section):
 
     @property
     def pool_size(self) -> int:
-        """Connections in the pool: two of `max_connections` stay free for the listener and the duties' leader."""
-        configured = min(self.database.pool_size, self.database.max_connections - 2)
+        """Connections in the pool of one process."""
+        return self.pool_size_within(self.connections_per_process)
+
+    def pool_size_within(self, connections: int) -> int:
+        """Connections in the pool of a process that may open so many: one listens, one is for the start."""
+        configured = min(self.database.pool_size, connections - 2)
         # One process alone with its database on a small machine gains nothing from more.
         chosen = "pool_size" in self.database.model_fields_set
         return min(configured, 10) if self.embedded and not chosen else configured

@@ -120,7 +120,7 @@ class ManagerConfig(Section):
     @model_validator(mode="after")
     def _knows_the_way(self) -> ManagerConfig:
         where = self.coordinator
-        if where.info_url is None and where.stream_url is None:
+        if not where.addresses:
             raise ValueError("coordinator.url is required (or COORDINATOR_URL in the environment)")
         if where.token_file is None:
             raise ValueError("coordinator.token_file is required (or --token-file, or MANAGER_TOKEN_FILE)")

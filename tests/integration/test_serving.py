@@ -15,10 +15,12 @@ from typing import Any
 
 import aiohttp
 import grpc.aio
+import psycopg
 import pytest
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from psycopg.conninfo import make_conninfo
 
 from mitosis.v1 import auth_service_pb2
 from mitosis_common.config import ConfigError
@@ -111,8 +113,8 @@ async def test_the_way_down_runs_backwards(database_url: str, tmp_path: Path) ->
         async with serving(coordinator_config(database_url, tmp_path), quick_passwords()):
             pass
     steps = [entry["step"] for entry in logs if entry["event"] == "drain_step_done"]
-    assert steps[0] == "health"
-    assert steps[-6:] == ["grpc", "http", "metrics", "background", "hints", "pool"]
+    assert steps[:2] == ["health", "processes-told"]
+    assert steps[-7:] == ["grpc", "http", "metrics", "background", "hints", "processes-ended", "pool"]
     assert not [entry for entry in logs if entry["log_level"] in ("warning", "error")]
 
 
@@ -145,6 +147,67 @@ def start(directory: Path, **environ: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "mitosis_coordinator", "--config", str(config), "--die-with-parent"]
     with (directory / "log").open("wb") as log:
         return subprocess.Popen(command, env={**os.environ, **environ}, stdout=log, stderr=log)
+
+
+async def test_several_processes_share_the_ports_and_end_together(database_url: str, tmp_path: Path) -> None:
+    def document() -> dict[str, Any]:
+        read: dict[str, Any] = json.loads((tmp_path / "data" / "ready.json").read_text())
+        return read
+
+    process = start(tmp_path, DATABASE_URL=database_url, MITOSIS_SERVER__WORKERS="2")
+    try:
+        ready = tmp_path / "data" / "ready.json"
+        await until(lambda: ready.exists() or process.poll() is not None, seconds=60)
+        [other] = document()["processes"]
+        assert other["metrics"] != document()["metrics"]
+        coordinators = psycopg.connect(database_url, autocommit=True)
+        with coordinators:
+            row = coordinators.execute("SELECT array_agg(pid) FROM coordinators").fetchone()
+            assert row is not None
+            assert set(row[0]) == {process.pid, other["pid"]}
+        listeners = _listeners(int(document()["grpc"].rpartition(":")[2]))
+        assert len(listeners) >= 2
+
+        os.kill(other["pid"], signal.SIGKILL)
+        await until(lambda: document()["processes"][0]["pid"] != other["pid"], seconds=60)
+        [other] = document()["processes"]
+        os.kill(other["pid"], 0)
+
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, 20) == 0
+        with pytest.raises(ProcessLookupError):
+            os.kill(other["pid"], 0)
+        assert not list((tmp_path / "data" / "processes").iterdir())
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listeners(port: int) -> list[str]:
+    """The sockets of this machine that listen on a port, by their inode."""
+    sockets = []
+    for table in ("tcp", "tcp6"):
+        rows = [line.split() for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+        sockets += [row[9] for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port]
+    return sockets
+
+
+async def test_too_many_processes_for_what_the_database_allows_are_refused(database_url: str, tmp_path: Path) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE narrow LOGIN CONNECTION LIMIT 9 IN ROLE mitosis")
+    try:
+        narrow = make_conninfo(database_url, user="narrow")
+        # Three processes need four each.
+        config = coordinator_config(narrow, tmp_path, server={"workers": 3})
+        with pytest.raises(ConfigError, match="given 3, and the database allows 9 connections"):
+            async with serving(config, quick_passwords()):
+                pass
+        config = coordinator_config(narrow, tmp_path, database={"url": narrow, "pool_size": 50})
+        async with serving(config, quick_passwords()) as coordinator:
+            assert coordinator.components.database.max_size == 7
+    finally:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("REASSIGN OWNED BY narrow TO mitosis; DROP OWNED BY narrow; DROP ROLE narrow")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)

@@ -43,7 +43,7 @@ class WorkerConfig(Section):
     @model_validator(mode="after")
     def _knows_the_way(self) -> WorkerConfig:
         where = self.coordinator
-        if where.info_url is None and where.stream_url is None:
+        if not where.addresses:
             raise ValueError("coordinator.url is required (or COORDINATOR_URL in the environment)")
         if where.token_file is None:
             raise ValueError("coordinator.token_file is required (or --token-file, or WORKER_TOKEN_FILE)")

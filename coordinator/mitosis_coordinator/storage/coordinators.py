@@ -53,6 +53,23 @@ async def notify(database: Database, payload: str) -> None:
         await connection.execute(_SQL["notify"], {"payload": payload})
 
 
+def connections_allowed(conninfo: str) -> int:
+    """How many connections the server allows to whoever connects so, others of the same role included. Blocks.
+
+    Raises:
+        StorageUnavailable: the database does not answer.
+    """
+    try:
+        with psycopg.connect(conninfo, autocommit=True, connect_timeout=10) as connection:
+            row = connection.execute(_SQL["connections_allowed"]).fetchone()
+    except psycopg.OperationalError as error:
+        raise StorageUnavailable("the database does not answer") from error
+    if row is None:
+        raise RuntimeError("the database knows neither its own name nor that of its user")
+    allowed: int = row[0]
+    return allowed
+
+
 class Ear:
     """A connection of its own, outside the pool, that listens, says that this coordinator lives, and may lead.
 

@@ -110,6 +110,11 @@ class Database:
         await self.close()
 
     @property
+    def max_size(self) -> int:
+        """Connections at most."""
+        return self._pool.max_size
+
+    @property
     def conninfo(self) -> str:
         """The connection string, with its password: for connections outside the pool, never for a log."""
         return self._conninfo

@@ -6,6 +6,7 @@ import pytest
 
 from mitosis_common.config import ConfigError
 from mitosis_coordinator.config import load
+from mitosis_coordinator.siblings import Shared, environment
 
 # The operators' guide shows this file.
 DOCUMENTED = """
@@ -36,7 +37,8 @@ def write(directory: Path, text: str) -> Path:
 def test_the_documented_file_loads(tmp_path: Path) -> None:
     config = load(write(tmp_path, DOCUMENTED), {})
     assert config.server.workers == 4
-    assert config.pool_size == 50
+    # Each of four processes: a share of 25, of which one listens and one is for the start.
+    assert config.pool_size == 23
     assert config.stream.heartbeat_timeout_seconds == 80
     assert config.stream.max_connections == 900
     assert config.task_suites.max_tasks_per_suite == 1_000_000
@@ -77,6 +79,29 @@ def test_without_anything_it_runs_a_database_of_its_own() -> None:
 def test_the_pool_stays_below_max_connections() -> None:
     environ = {"DATABASE_URL": "postgresql://h/d", "MITOSIS_DATABASE__MAX_CONNECTIONS": "10"}
     assert load(None, environ).pool_size == 8
+
+
+def test_processes_share_the_connections_equally() -> None:
+    environ = {
+        "DATABASE_URL": "postgresql://h/d",
+        "MITOSIS_DATABASE__MAX_CONNECTIONS": "20",
+        "MITOSIS_SERVER__WORKERS": "3",
+    }
+    config = load(None, environ)
+    assert config.connections_per_process == 6
+    assert config.pool_size == 4
+    with pytest.raises(ConfigError, match=r"at least 4 for each of server\.workers, given 20 for 6"):
+        load(None, environ | {"MITOSIS_SERVER__WORKERS": "6"})
+    with pytest.raises(ConfigError, match="given 65534 and 3 workers"):
+        load(None, environ | {"MITOSIS_METRICS__PORT": "65534"})
+
+
+def test_what_another_process_is_told_makes_a_configuration() -> None:
+    first = load(None, {"MITOSIS_SERVER__WORKERS": "3", "MITOSIS_METRICS__PORT": "9100"})
+    other = load(None, environment(first, Shared("postgresql://u:secret@h/d", 7001, 8001, 9), 2))
+    assert (other.server.grpc_port, other.server.port, other.metrics.port) == (7001, 8001, 9102)
+    assert (other.server.workers, other.server.shares_ports, other.pool_size) == (1, True, 9)
+    assert other.ready_file != first.ready_file
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:

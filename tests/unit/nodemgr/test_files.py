@@ -73,7 +73,7 @@ def write(place: Path, text: str) -> Path:
 
 def test_both_documented_forms_are_accepted(tmp_path: Path) -> None:
     flat = config.load(write(tmp_path, FLAT), {}, tmp_path / "token")
-    assert flat.coordinator.info_url == "https://api.example.com"
+    assert flat.coordinator.info_urls == ("https://api.example.com",)
     assert flat.coordinator.token_file == tmp_path / "token"
     assert flat.logging.path == Path("/var/log/mitosis-manager.log")
     assert flat.groups[0].name == "ml-team"
@@ -87,14 +87,23 @@ def test_the_environment_wins(tmp_path: Path) -> None:
     environ = {"COORDINATOR_URL": "https://other:8080/", "MANAGER_TOKEN_FILE": "/t", "LOG_LEVEL": "debug"}
     for text in (FLAT, SECTIONS):
         loaded = config.load(write(tmp_path, text), environ)
-        assert loaded.coordinator.info_url == "https://other:8080"
+        assert loaded.coordinator.info_urls == ("https://other:8080",)
         assert loaded.coordinator.token_file == Path("/t")
         assert loaded.logging.level == "debug"
 
 
+def test_several_coordinators_may_be_named(tmp_path: Path) -> None:
+    listed = write(tmp_path, "coordinator: {url: ['https://a:1/', 'https://b:2'], token_file: /t}")
+    assert config.load(listed, {}).coordinator.addresses == ("https://a:1", "https://b:2")
+    environ = {"COORDINATOR_URL": "https://c:3, https://d:4"}
+    assert config.load(listed, environ).coordinator.addresses == ("https://c:3", "https://d:4")
+    with pytest.raises(ConfigError, match="given http://b:2, where the token would go over plain text"):
+        config.load(listed, {"COORDINATOR_URL": "https://a:1,http://b:2"})
+
+
 def test_the_old_websocket_address_alone_names_the_coordinator(tmp_path: Path) -> None:
     loaded = config.load(write(tmp_path, "websocket_url: wss://host:8443/ws/managers"), {}, Path("/t"))
-    assert loaded.coordinator.info_url == "https://host:8443"
+    assert loaded.coordinator.info_urls == ("https://host:8443",)
 
 
 @pytest.mark.parametrize(

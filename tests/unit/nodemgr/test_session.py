@@ -77,7 +77,7 @@ def journal(tmp_path: Path) -> Iterator[ReportJournal]:
 
 @pytest.fixture
 async def session(coordinator: FakeCoordinator, holder: Holder, token: Token) -> AsyncIterator[Session]:
-    session = Session(Coordinator(stream_url=coordinator.url), token, holder)
+    session = Session(Coordinator(stream_url=(coordinator.url,)), token, holder)
     running = asyncio.create_task(session.run())
     yield session
     session.leave("the test is over")
@@ -150,7 +150,7 @@ async def test_a_refused_token_is_tried_a_few_times(
 ) -> None:
     monkeypatch.setattr("mitosis_common.stream.Backoff.__next__", lambda _: 0.01)
     coordinator.refusal = (grpc.StatusCode.UNAUTHENTICATED, "INVALID_TOKEN", "the token was revoked")
-    await asyncio.wait_for(Session(Coordinator(stream_url=coordinator.url), token, holder).run(), 5)
+    await asyncio.wait_for(Session(Coordinator(stream_url=(coordinator.url,)), token, holder).run(), 5)
     assert len(coordinator.tokens) == 3
     assert holder.rejections == ["the coordinator refuses this process: the token was revoked"]
     assert "secret" not in holder.rejections[0]
@@ -160,7 +160,7 @@ async def test_a_token_that_ends_soon_is_replaced(
     coordinator: FakeCoordinator, holder: Holder, token: Token, tmp_path: Path
 ) -> None:
     coordinator.token_expires_at = int(time.time()) - 1
-    session = Session(Coordinator(stream_url=coordinator.url), token, holder)
+    session = Session(Coordinator(stream_url=(coordinator.url,)), token, holder)
     running = asyncio.create_task(session.run())
     await coordinator.until(lambda: (tmp_path / "token").read_text() == "fresh-1\n")
     await asyncio.sleep(0.05)
@@ -169,8 +169,19 @@ async def test_a_token_that_ends_soon_is_replaced(
     await asyncio.wait_for(running, 5)
 
 
+async def test_a_coordinator_that_does_not_answer_is_passed_over(
+    coordinator: FakeCoordinator, holder: Holder, token: Token
+) -> None:
+    dead = "grpc://127.0.0.1:1"
+    session = Session(Coordinator(stream_url=(dead, coordinator.url, dead)), token, holder)
+    running = asyncio.create_task(session.run())
+    await coordinator.until(lambda: "attached" in holder.heard)
+    session.leave("")
+    await asyncio.wait_for(running, 5)
+
+
 async def test_leaving_without_a_stream_is_quick(holder: Holder, token: Token) -> None:
-    session = Session(Coordinator(stream_url="grpc://127.0.0.1:1"), token, holder)
+    session = Session(Coordinator(stream_url=("grpc://127.0.0.1:1",)), token, holder)
     running = asyncio.create_task(session.run())
     await asyncio.sleep(0.2)
     session.leave("")

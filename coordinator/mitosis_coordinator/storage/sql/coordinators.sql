@@ -1,3 +1,11 @@
+-- name: connections_allowed
+-- How many connections this role may have to this database: the least of all limits, -1 being none.
+SELECT least(
+    current_setting('max_connections')::int - CASE WHEN rolsuper THEN 0
+        ELSE current_setting('superuser_reserved_connections')::int END,
+    nullif(rolconnlimit, -1), nullif(datconnlimit, -1))
+FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()
+
 -- name: settle_in
 -- Makes a connection fit for listening: it may be quiet, and one whose peer vanished ends within seconds with its lock.
 SELECT set_config('idle_session_timeout', '0', false), set_config('statement_timeout', '5000', false),
