@@ -156,6 +156,30 @@ def test_the_manager_is_killed(cluster: Cluster) -> None:
             assert (failure.kind, failure.attempt, failure.error) == ("Node", 1, "its manager was restarted")
 
 
+def test_the_manager_is_killed_with_results_that_nobody_could_take(cluster: Cluster) -> None:
+    with cluster.client() as client:
+        work = begin(cluster, client)
+        cluster.coordinator.kill()
+        # It runs on until it has nothing left.
+        counts: list[int] = []
+
+        def has_run_dry() -> bool:
+            counts.append(len(work.log.executions()))
+            return counts[-12:] == counts[-1:] * 12
+
+        until(has_run_dry, 30, cluster.manager.output)
+        (journal,) = (cluster.layout.manager(1).root / "state").glob("outbox.*")
+        assert journal.stat().st_size
+        cluster.manager.kill()
+
+        cluster.start_coordinator()
+        cluster.manager.start()
+        work.wait()
+        work.check()
+    assert work.repeated() == []
+    assert "results_recovered" in cluster.manager.output()
+
+
 def test_the_coordinator_and_its_database_are_killed(cluster: Cluster) -> None:
     with cluster.client() as client:
         work = begin(cluster, client)
