@@ -86,14 +86,28 @@ class IntentStore:
         temporary = self._path.with_suffix(".new")
         # Environments of hooks may hold secrets.
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(intent.to_json())
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(intent.to_json())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError:
+            temporary.unlink()
+            raise
         temporary.replace(self._path)
         if durable:
             self._sync_directory()
+
+    def amend(self, intent: Intent) -> None:
+        """Replaces a record that is there; a disk that takes nothing is logged, and leaves the old one.
+
+        A process that is not on record is still found by its mark.
+        """
+        try:
+            self.write(intent, durable=False)
+        except OSError as error:
+            _log.error("intent_not_written", path=str(self._path), problem=error.strerror)
 
     def read(self) -> Intent | None:
         """Returns the record, if there is one. One that cannot be read is set aside under another name and logged."""

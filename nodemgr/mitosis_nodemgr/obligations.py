@@ -75,7 +75,7 @@ class Obligations:
         """Adds a worker or hook to the record, so that the next manager finds it if this one is killed."""
         if self._intent is not None:
             self._intent.processes = {known for known in self._intent.processes if known.exists()} | {process}
-            self._intents.write(self._intent, durable=False)
+            self._intents.amend(self._intent)
 
     def erase(self) -> None:
         """Removes the record: nothing is owed."""

@@ -47,7 +47,7 @@ def take_over(environment: Environment, intents: IntentStore, journal: ReportJou
     if intent is not None:
         killed = kill_recorded(intent.processes) + kill_marked(intent.mark.encode())
         intent = replace(intent, mark=environment.mark, processes=set())
-        intents.write(intent)
+        intents.amend(intent)
         _log.warning(
             "predecessor_was_killed",
             assignment_id=intent.suite.assignment_id,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from mitosis.v1 import hook_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
@@ -284,6 +285,19 @@ def test_an_intent_comes_back_as_it_was_written(tmp_path: Path) -> None:
     store.erase()
     store.erase()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_keeps_the_old_record(tmp_path: Path) -> None:
+    store = IntentStore(tmp_path)
+    first = intent(processes={ProcessId(1, 2)})
+    store.write(first)
+
+    (tmp_path / "intent.new").symlink_to("/dev/full")
+    with capture_logs() as logs:
+        store.amend(intent(processes={ProcessId(3, 4)}))
+    assert store.read() == first
+    assert [(line["event"], line["problem"]) for line in logs] == [("intent_not_written", "No space left on device")]
+    assert list(tmp_path.iterdir()) == [store.path]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1}'])
