@@ -57,7 +57,7 @@ class Cast:
             case Kind.PAUSE:
                 # Coordinators more often: one that goes on after others have taken its managers' tasks back finds old
                 # reports in its sockets, and only the fences are left to refuse them.
-                return processes + self.coordinators + self._managed
+                return processes + self.coordinators * 2 + self._managed
             case Kind.TERMINATE:
                 return processes
             case Kind.CUT | Kind.STALL | Kind.HALF_OPEN:
@@ -111,8 +111,7 @@ def plan(seed: int, seconds: float, faults: int, cast: Cast, timeout_seconds: fl
             candidates = itertools.islice(rounds[kind], len(cast.targets(kind)))
             target = next((name for name in candidates if free_at[owner_of(name)] <= at), None)
             if target is not None:
-                always_long = kind is Kind.PAUSE and target in cast.coordinators
-                lasts = _duration(rng, kind, timeout_seconds, 1.0 if always_long else _LONG)
+                lasts = _duration(rng, kind, target in cast.coordinators, timeout_seconds)
                 planned.append(Fault(round(at, 3), kind, target, round(lasts, 3)))
                 free_at[owner_of(target)] = at + lasts
                 break
@@ -126,10 +125,13 @@ def _shuffled_for_ever(rng: random.Random, items: Sequence[Item]) -> Iterator[It
         yield from deck
 
 
-def _duration(rng: random.Random, kind: Kind, timeout_seconds: float, long: float) -> float:
+def _duration(rng: random.Random, kind: Kind, coordinator: bool, timeout_seconds: float) -> float:
     if kind is Kind.DATABASE_RESTART:
         # Over as soon as the server is back, which it is by itself.
         return 1.0
-    if kind is not Kind.DATABASE_PAUSE and rng.random() < long:
+    if kind is Kind.PAUSE and coordinator:
+        # It wakes up while what was taken back is being run again.
+        return timeout_seconds * rng.uniform(1.15, 1.45)
+    if kind is not Kind.DATABASE_PAUSE and rng.random() < _LONG:
         return timeout_seconds * rng.uniform(1.1, 1.6)
     return timeout_seconds * rng.uniform(0.02, 0.5)

@@ -14,7 +14,7 @@ from tests.chaos.handlers import Work
 _FATES = (
     (880, handlers.COMPLETES, 0.0, 0.004),
     (60, handlers.COMPLETES, 0.01, 0.1),
-    (8, handlers.COMPLETES, 0.5, 3.0),
+    (10, handlers.COMPLETES, 1.0, 4.0),
     (25, handlers.FAILS, 0.0, 0.01),
     (24, handlers.FAILS_ONCE, 0.0, 0.01),
     (2, handlers.KILLS_ITS_WORKER_ONCE, 0.0, 0.01),
