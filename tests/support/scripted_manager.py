@@ -54,9 +54,8 @@ class ScriptedManager:
         # What it holds, to be told at the next `attach`.
         self.assignment_id = 0
         self.state: Any = IDLE
-        self._stub: manager_service_pb2_grpc.ManagerServiceAsyncStub = manager_service_pb2_grpc.ManagerServiceStub(
-            channel
-        )
+        self._stub: manager_service_pb2_grpc.ManagerServiceAsyncStub
+        self.turn_to(channel)
         self._call: Any = None
         self._reader: asyncio.Task[None] | None = None
         self._inbox: list[pb.ConnectResponse] = []
@@ -94,6 +93,10 @@ class ScriptedManager:
         self._call.cancel()
         await self._reader
         self._reader = None
+
+    def turn_to(self, channel: grpc.aio.Channel) -> None:
+        """Attach to another coordinator the next time."""
+        self._stub = manager_service_pb2_grpc.ManagerServiceStub(channel)
 
     def restart(self, *, remembers: bool = False) -> None:
         """Be a new process, which knows nothing, or else what the one before it was killed with."""

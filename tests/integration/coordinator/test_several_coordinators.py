@@ -252,6 +252,31 @@ async def test_a_manager_that_moves_leaves_no_session_behind(pair: tuple[Api, Ap
         await moved.drop()
 
 
+async def test_two_thousand_running_tasks_move_with_their_managers(pair: tuple[Api, Api]) -> None:
+    here, there = pair
+    suite = await here.create()
+    ids = await here.submit(suite.uuid, 2000)
+    managers = [await here.connect(f"m{number}", max_workers=256) for number in range(4)]
+    held = []
+    for manager in managers:
+        await manager.start()
+        tasks = await manager.fetch(500)
+        await manager.started(tasks)
+        held.append(tasks)
+    await here.list_suites()
+    for manager, tasks in zip(managers, held, strict=True):
+        await manager.drop()
+        manager.turn_to(there.coordinator.channel)
+        attached = await manager.attach(tasks)
+        assert attached.verdict == manager_stream_pb2.ATTACH_VERDICT_RESUME
+        assert list(attached.revoked_tasks) == []
+    for manager, tasks in zip(managers, held, strict=True):
+        assert await manager.report(tasks) == []
+    assert {task.task_uuid for tasks in held for task in tasks} == set(ids)
+    counted = await there.suite(suite.uuid)
+    assert (counted.completed_tasks, counted.pending_tasks) == (2000, 0)
+
+
 async def test_a_user_who_is_disabled_is_refused_everywhere(pair: tuple[Api, Api]) -> None:
     here, there = pair
     username, token = await here.coordinator.new_user()
