@@ -75,15 +75,14 @@ WHERE (a.manager_id = ANY(%(manager_ids)s) OR m.last_heartbeat_at > now() - make
        WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
          AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
        ORDER BY t.priority DESC, t.id LIMIT 1) IS NOT NULL
-  AND ((SELECT count(*) FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended') = 0
-       -- Or every holder is excluded for a task that waits; only the last few tasks of a suite are looked at for that.
-       OR s.pending_tasks <= (SELECT count(*) FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended')
-          AND (SELECT t.id FROM active_tasks t
-           WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
-             AND NOT (e.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
-             AND NOT EXISTS (SELECT 1 FROM assignments a WHERE a.task_suite_id = s.id AND a.state <> 'Ended'
-                             AND NOT (a.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}'))))
-           LIMIT 1) IS NOT NULL)
+  -- No holder of the suite can take any of the tasks that wait: there is none, or all are excluded.
+  AND NOT EXISTS (
+      SELECT 1 FROM assignments h
+      WHERE h.task_suite_id = s.id AND h.state <> 'Ended'
+        AND (SELECT t.id FROM active_tasks t
+             WHERE t.task_suite_id = s.id AND t.state = 'Ready' AND t.retry_at IS NULL
+               AND NOT (h.manager_id = ANY(coalesce(t.excluded_manager_ids, '{}')))
+             ORDER BY t.priority DESC, t.id LIMIT 1) IS NOT NULL)
   AND (holder.nothing_left OR s.priority > held.priority)
   -- An idle manager of another coordinator is about to take the suite; those of this one were looked at before.
   AND NOT EXISTS (
