@@ -19,7 +19,7 @@ class Backoff:
         self._base = base
         self._cap = cap
         self._floor = floor
-        self._rng = rng or random.Random()
+        self._uniform = random.uniform if rng is None else rng.uniform
         self._failures = 0
 
     @property
@@ -34,7 +34,7 @@ class Backoff:
         # The exponent is bounded before the power: 2.0**1100 overflows after a night of failures.
         ceiling = min(self._cap, self._base * 2.0 ** min(self._failures, 64))
         self._failures += 1
-        return self._rng.uniform(self._floor, ceiling)
+        return self._uniform(self._floor, ceiling)
 
     def reset(self) -> None:
         """Start again from the shortest delay, after a success."""
