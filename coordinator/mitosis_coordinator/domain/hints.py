@@ -24,6 +24,10 @@ class HintKind(StrEnum):
     SUITE_HOLDERS = "suite_holders"
     # A manager or a worker: its session.
     HOLDER = "holder"
+    # A suite: whoever levels tails, for the starving managers of each coordinator.
+    TAIL_REACHED = "tail_reached"
+    # A manager: it may hand back so many unstarted tasks.
+    RECALL = "recall"
     # A user, a manager or a worker: what was remembered of its token and roles, and its session.
     PRINCIPAL = "principal"
     # Nothing: the duties that sleep until something falls due.
@@ -37,10 +41,11 @@ _WITHOUT_SUBJECT = frozenset({HintKind.DEADLINE_CHANGED, HintKind.EVERYTHING})
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """One thing to read again."""
+    """One thing to read again; `count` is of RECALL alone, the one wish that no table holds."""
 
     kind: HintKind
     subject: UUID | None = None
+    count: int = 0
 
 
 Tell = Callable[[Hint], None]
@@ -54,14 +59,14 @@ def tell_nobody(_hint: Hint) -> None:
 def encode(sender: UUID, hints: Iterable[Hint]) -> str:
     """Write hints as one payload; EVERYTHING in place of more than it can carry.
 
-    The form is the sender, and for each kind its name and its subjects: `<sender> <kind>[:<subject>,…] …`, identifiers
-    in 32 hexadecimal digits.
+    The form is the sender, and for each kind its name and its subjects: `<sender> <kind>[:<subject>[=<count>],…] …`,
+    identifiers in 32 hexadecimal digits.
     """
     subjects: dict[HintKind, list[str]] = {}
     for hint in hints:
         known = subjects.setdefault(hint.kind, [])
         if hint.subject is not None:
-            known.append(hint.subject.hex)
+            known.append(f"{hint.subject.hex}={hint.count}" if hint.count else hint.subject.hex)
     words = [f"{kind}:{','.join(known)}" if known else str(kind) for kind, known in subjects.items()]
     payload = " ".join([sender.hex, *words])
     return payload if len(payload) <= MAX_PAYLOAD_BYTES else f"{sender.hex} {HintKind.EVERYTHING}"
@@ -83,6 +88,7 @@ def _read(word: str) -> list[Hint]:
         kind = HintKind(name)
         if kind in _WITHOUT_SUBJECT:
             return [Hint(kind)]
-        return [Hint(kind, UUID(hex=subject)) for subject in subjects.split(",")]
+        parts = [subject.partition("=") for subject in subjects.split(",")]
+        return [Hint(kind, UUID(hex=subject), int(count or 0)) for subject, _, count in parts]
     except ValueError:
         return [Hint(HintKind.EVERYTHING)]

@@ -82,6 +82,8 @@ class SessionRegistry(Roster[Session, ManagerMetrics]):
         session = self.of(manager_id)
         if session is not None:
             session.recall_tasks(msg.RecallTasks(assignment_id, count))
+        else:
+            self._tell(Hint(HintKind.RECALL, manager_id, count))
 
     def resize(self, manager_id: UUID, assignment_id: int, worker_count: int) -> None:
         """Tell a manager how many workers it runs from now on."""
@@ -114,6 +116,10 @@ class SessionRegistry(Roster[Session, ManagerMetrics]):
             case Hint(HintKind.SUITE_HOLDERS, UUID() as suite_id):
                 for session in self._by_suite.get(suite_id, ()):
                     session.look_again()
+            case Hint(HintKind.RECALL, UUID() as manager_id, count):
+                holder = self.of(manager_id)
+                if holder is not None and holder.state.assignment_id is not None:
+                    holder.recall_tasks(msg.RecallTasks(holder.state.assignment_id, count))
             case Hint(HintKind.PRINCIPAL, UUID() as manager_id):
                 self.disconnect(manager_id)
             case _:

@@ -56,6 +56,9 @@ class SignalHub:
                 _call(self._on_work)
             case Hint(HintKind.INDEPENDENT_TASKS_READY, UUID() as group_id):
                 _set(self._group_feeders.get(group_id, ()))
+            case Hint(HintKind.TAIL_REACHED, UUID() as suite_id):
+                for notify in self._on_tail:
+                    notify(suite_id)
             case Hint(HintKind.DEADLINE_CHANGED):
                 _call(self._on_deadline)
             case Hint(HintKind.EVERYTHING):
@@ -73,8 +76,7 @@ class SignalHub:
 
     def tail_reached(self, suite_id: UUID) -> None:
         """Wake whoever levels tails: a holder of the suite has nothing to run, or more than it runs."""
-        for notify in self._on_tail:
-            notify(suite_id)
+        self._announce(Hint(HintKind.TAIL_REACHED, suite_id))
 
     def on_work(self, notify: Callable[[], None]) -> None:
         """Call `notify` whenever a manager may get a suite."""

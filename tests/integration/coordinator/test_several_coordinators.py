@@ -277,6 +277,22 @@ async def test_two_thousand_running_tasks_move_with_their_managers(pair: tuple[A
     assert (counted.completed_tasks, counted.pending_tasks) == (2000, 0)
 
 
+async def test_what_waits_behind_long_tasks_goes_to_a_manager_of_the_other_coordinator(pair: tuple[Api, Api]) -> None:
+    here, there = pair
+    suite = await here.create()
+    hoarder, starving = await here.connect("hoarder"), await there.connect("starving")
+    await here.submit(suite.uuid, 4)
+    await hoarder.start()
+    await starving.start()
+    held = await hoarder.fetch(4)
+    await starving.grant(2)
+    async with asyncio.timeout(SOON_SECONDS):
+        await hoarder.started(held[:2])
+        assert (await hoarder.receive("recall_tasks")).max_tasks == 2
+        await hoarder.hand_back(held[2:])
+        assert {task.task_uuid for task in await starving.tasks(2)} == {task.task_uuid for task in held[2:]}
+
+
 async def test_a_user_who_is_disabled_is_refused_everywhere(pair: tuple[Api, Api]) -> None:
     here, there = pair
     username, token = await here.coordinator.new_user()

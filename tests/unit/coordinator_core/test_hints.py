@@ -13,7 +13,9 @@ SENDER = new_uuid()
 EVERYTHING = Hint(HintKind.EVERYTHING)
 WITHOUT_SUBJECT = {HintKind.DEADLINE_CHANGED, HintKind.EVERYTHING}
 without_subject = st.sampled_from(sorted(WITHOUT_SUBJECT)).map(Hint)
-with_subject = st.builds(Hint, st.sampled_from(sorted(set(HintKind) - WITHOUT_SUBJECT)), st.uuids())
+with_subject = st.builds(
+    Hint, st.sampled_from(sorted(set(HintKind) - WITHOUT_SUBJECT)), st.uuids(), st.integers(0, 1000)
+)
 
 
 @given(st.sets(with_subject | without_subject, max_size=150))
@@ -33,7 +35,16 @@ def test_more_than_one_notification_carries_becomes_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["recall:0123", "tasks_ready", "tasks_ready:", "tasks_ready:zz", "holder:1,2", "later_kind"]
+    "word",
+    [
+        "recall:0123",
+        "tasks_ready",
+        "tasks_ready:",
+        "tasks_ready:zz",
+        "holder:1,2",
+        f"recall:{'0' * 32}=x",
+        "later_kind",
+    ],
 )
 def test_what_a_newer_version_says_means_everything(word: str) -> None:
     known = Hint(HintKind.HOLDER, new_uuid())
