@@ -37,11 +37,16 @@ class TaskStream:
         number = count = 0
         try:
             async for message in messages:
-                first = first or message
+                if first is None:
+                    first = pb.SubmitTaskStreamRequest(
+                        group_name=message.group_name, suite_uuid=message.suite_uuid, request_id=message.request_id
+                    )
                 suite_id = self._target(message, first)
                 tasks = requests.new_tasks(message, self._limits, count)
                 await self._settle()
                 request_id = f"{first.request_id}/{number}" if first.request_id else ""
+                # The names that `SubmitTasks` would be given: it then knows what was stored here.
+                message.group_name, message.request_id = first.group_name, request_id
                 fingerprint = requests.fingerprint(message) if request_id else b""
                 self._storing = asyncio.create_task(
                     self._submission.submit(

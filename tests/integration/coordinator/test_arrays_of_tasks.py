@@ -192,6 +192,10 @@ async def test_a_repeated_stream_stores_nothing_twice(api: Api) -> None:
     first = await submit_stream(api, messages[:1])
     again = await submit_stream(api, messages)
     assert again.ranges[0] == first.ranges[0]
+    # One message of it, repeated by itself.
+    alone = task_service_pb2.SubmitTasksRequest(suite_uuid=suite.uuid, tasks=messages[1].tasks, request_id="s-1/1")
+    answer = await api.tasks.SubmitTasks(alone, metadata=api.metadata)
+    assert (answer.task_uuids[0], len(answer.task_uuids)) == (again.ranges[1].first_task_uuid, 20)
     assert (await api.suite(suite.uuid)).total_tasks == 30
 
 

@@ -53,8 +53,9 @@ type TaskServiceClient interface {
 	//
 	// The first message says where the tasks go; later ones may leave that out. After an error
 	// the messages before the one at fault stay stored. Idempotent on `request_id`, when the
-	// stream is cut into the same messages again. Errors: those of `SubmitTasks`; places count
-	// from the first task of the stream.
+	// stream is cut into the same messages again: message n, from 0, has the id `<request_id>/<n>`,
+	// and `SubmitTasks` with that id, the same place and tasks repeats it alone.
+	// Errors: those of `SubmitTasks`; places count from the first task of the stream.
 	SubmitTaskStream(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SubmitTaskStreamRequest, SubmitTaskStreamResponse], error)
 	// Stores many tasks that differ in their payload only, in one transaction.
 	//
@@ -192,8 +193,9 @@ type TaskServiceServer interface {
 	//
 	// The first message says where the tasks go; later ones may leave that out. After an error
 	// the messages before the one at fault stay stored. Idempotent on `request_id`, when the
-	// stream is cut into the same messages again. Errors: those of `SubmitTasks`; places count
-	// from the first task of the stream.
+	// stream is cut into the same messages again: message n, from 0, has the id `<request_id>/<n>`,
+	// and `SubmitTasks` with that id, the same place and tasks repeats it alone.
+	// Errors: those of `SubmitTasks`; places count from the first task of the stream.
 	SubmitTaskStream(grpc.ClientStreamingServer[SubmitTaskStreamRequest, SubmitTaskStreamResponse]) error
 	// Stores many tasks that differ in their payload only, in one transaction.
 	//

@@ -112,8 +112,9 @@ class TaskServiceServicer:
 
         The first message says where the tasks go; later ones may leave that out. After an error
         the messages before the one at fault stay stored. Idempotent on `request_id`, when the
-        stream is cut into the same messages again. Errors: those of `SubmitTasks`; places count
-        from the first task of the stream.
+        stream is cut into the same messages again: message n, from 0, has the id `<request_id>/<n>`,
+        and `SubmitTasks` with that id, the same place and tasks repeats it alone.
+        Errors: those of `SubmitTasks`; places count from the first task of the stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,8 +55,9 @@ class TaskServiceStub:
 
     The first message says where the tasks go; later ones may leave that out. After an error
     the messages before the one at fault stay stored. Idempotent on `request_id`, when the
-    stream is cut into the same messages again. Errors: those of `SubmitTasks`; places count
-    from the first task of the stream.
+    stream is cut into the same messages again: message n, from 0, has the id `<request_id>/<n>`,
+    and `SubmitTasks` with that id, the same place and tasks repeats it alone.
+    Errors: those of `SubmitTasks`; places count from the first task of the stream.
     """
     SubmitArray: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.SubmitArrayRequest, _task_service_pb2.SubmitArrayResponse]
     """Stores many tasks that differ in their payload only, in one transaction.
@@ -110,8 +111,9 @@ class TaskServiceAsyncStub(TaskServiceStub):
 
     The first message says where the tasks go; later ones may leave that out. After an error
     the messages before the one at fault stay stored. Idempotent on `request_id`, when the
-    stream is cut into the same messages again. Errors: those of `SubmitTasks`; places count
-    from the first task of the stream.
+    stream is cut into the same messages again: message n, from 0, has the id `<request_id>/<n>`,
+    and `SubmitTasks` with that id, the same place and tasks repeats it alone.
+    Errors: those of `SubmitTasks`; places count from the first task of the stream.
     """
     SubmitArray: _aio.UnaryUnaryMultiCallable[_task_service_pb2.SubmitArrayRequest, _task_service_pb2.SubmitArrayResponse]  # type: ignore[assignment]
     """Stores many tasks that differ in their payload only, in one transaction.
@@ -180,8 +182,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The first message says where the tasks go; later ones may leave that out. After an error
         the messages before the one at fault stay stored. Idempotent on `request_id`, when the
-        stream is cut into the same messages again. Errors: those of `SubmitTasks`; places count
-        from the first task of the stream.
+        stream is cut into the same messages again: message n, from 0, has the id `<request_id>/<n>`,
+        and `SubmitTasks` with that id, the same place and tasks repeats it alone.
+        Errors: those of `SubmitTasks`; places count from the first task of the stream.
         """
 
     @_abc_1.abstractmethod
