@@ -55,6 +55,10 @@ test: $(STAMP) ## Run every test: unit, contract, integration, simulation, e2e
 test-fast: $(STAMP) ## Run the tests that start no process
 	@$(BIN)/python -m pytest -m 'not slow' tests/unit $(ARGS)
 
+.PHONY: simulate
+simulate: $(STAMP) ## Try the decisions in RUNS=20000 simulated worlds; SEED=n RUNS=1 repeats one
+	@$(BIN)/python -m tests.simulation --runs $(or $(RUNS),20000) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: test-go
 test-go: ## Run the tests of the Go client that start no process
 	@cd clients/go && go test $(ARGS) ./...
