@@ -95,10 +95,11 @@ WITH guarded AS MATERIALIZED (
         AS r (id, attempt, assignment_id, final_state, exit_code, error, stdout_tail, stderr_tail, return_value,
             run_started_at, run_finished_at)
 ), gone AS (
+    -- Not `=`: an index leads from the assignment to its tasks too, and reading them all for each report is no plan.
     DELETE FROM active_tasks t USING report r
-    WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = r.assignment_id
+    WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id IS NOT DISTINCT FROM r.assignment_id
       -- One value, known only when every lock above is held, and needed before the first task is touched.
-      AND t.assignment_id = ANY ((
+      AND r.assignment_id = ANY ((
           SELECT array_agg(g.id) FROM (SELECT id FROM guarded UNION ALL SELECT id FROM guarded_alone) g)::int8[])
     RETURNING t.id, t.task_suite_id, t.group_id, t.priority, t.attempt, t.assignment_id, t.max_retries,
         t.retry_backoff_seconds, t.spec, t.tags, t.created_by, t.created_at,
@@ -144,7 +145,7 @@ WITH report AS (
         failures = t.failures + 1,
         retry_at = now() + make_interval(secs => least(t.retry_backoff_seconds * (2.0 ^ least(t.failures, 20)), 86400))
     FROM report r
-    WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = r.assignment_id AND t.failures < t.max_retries
+    WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id IS NOT DISTINCT FROM r.assignment_id AND t.failures < t.max_retries
     RETURNING t.id, t.task_suite_id, t.attempt, r.assignment_id, r.error
 ), recorded AS (
     INSERT INTO task_execution_failures (task_id, task_suite_id, attempt, kind, holder_id, error)
@@ -205,7 +206,7 @@ WHERE t.id = %(task_id)s AND t.attempt = %(attempt)s AND t.assignment_id = %(ass
 -- Records that attempts run, for those that take longer than a second.
 UPDATE active_tasks t SET state = 'Running', started_at = r.started_at
 FROM unnest(%(ids)s::uuid[], %(attempts)s::int4[], %(started)s::timestamptz[]) AS r (id, attempt, started_at)
-WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = %(assignment_id)s AND t.state = 'Dispatched'
+WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id IS NOT DISTINCT FROM %(assignment_id)s AND t.state = 'Dispatched'
   AND EXISTS (SELECT 1 FROM assignments a
               WHERE a.id = %(assignment_id)s AND a.holder_id = %(holder_id)s AND a.state <> 'Ended')
 
@@ -213,7 +214,7 @@ WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = %(assignment_i
 -- Makes attempts that were handed back Ready again, without charge.
 UPDATE active_tasks t SET state = 'Ready', assignment_id = NULL, started_at = NULL
 FROM unnest(%(ids)s::uuid[], %(attempts)s::int4[]) AS r (id, attempt)
-WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id = %(assignment_id)s
+WHERE t.id = r.id AND t.attempt = r.attempt AND t.assignment_id IS NOT DISTINCT FROM %(assignment_id)s
 RETURNING t.id
 
 -- name: held_by_assignment

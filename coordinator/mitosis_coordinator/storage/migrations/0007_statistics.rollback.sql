@@ -1,0 +1,4 @@
+ALTER TABLE archived_tasks ALTER COLUMN group_id SET STATISTICS -1;
+ALTER TABLE archived_tasks ALTER COLUMN task_suite_id SET STATISTICS -1;
+ALTER TABLE active_tasks ALTER COLUMN assignment_id SET STATISTICS -1;
+ALTER TABLE active_tasks ALTER COLUMN group_id SET STATISTICS -1;
