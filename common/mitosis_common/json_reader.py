@@ -20,6 +20,8 @@ from mitosis_common.json_fields import INT_LIMITS, enum_names, is_json_document,
 
 PAYLOAD = "payload"
 
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -235,9 +237,19 @@ def _scalar_reader(item: FieldDescriptor) -> Callable[[Any], object]:
     return _READERS[item.type]
 
 
+def json_text(value: object) -> str:
+    """The JSON document of a value, as short as it can be.
+
+    Raises:
+        TypeError, ValueError, RecursionError: It has none.
+    """
+    # Numbers are the commonest payload, and the encoder sets itself up anew for each value.
+    return str(value) if type(value) is int else _JSON.encode(value)
+
+
 def _read_json(value: Any) -> str:
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json_text(value)
         text.encode()
     except (TypeError, ValueError, RecursionError):
         raise _Refused("a JSON value") from None

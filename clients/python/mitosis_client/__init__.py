@@ -74,6 +74,7 @@ from mitosis_client.models import (
 )
 from mitosis_client.specs import HookSpec, NewTask, SuiteChanges, SuiteSpec, TaskSpecFields, WorkerScheduleSpec
 from mitosis_client.sync import Client
+from mitosis_client.task_ranges import StoredTasks, TaskRange
 from mitosis_client.worker_models import Worker, WorkerState
 
 __all__ = [
@@ -120,6 +121,7 @@ __all__ = [
     "SessionReplaced",
     "ShuttingDown",
     "StorageUnavailable",
+    "StoredTasks",
     "Suite",
     "SuiteAssignment",
     "SuiteChanges",
@@ -127,6 +129,7 @@ __all__ = [
     "SuiteState",
     "Task",
     "TaskFailure",
+    "TaskRange",
     "TaskResult",
     "TaskSpec",
     "TaskSpecFields",

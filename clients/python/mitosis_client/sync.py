@@ -141,6 +141,8 @@ class Client:
 
     submit_task = _blocking(AsyncClient.submit_task)
     submit_many = _blocking(AsyncClient.submit_many)
+    submit_stream = _blocking(AsyncClient.submit_stream)
+    submit_array = _blocking(AsyncClient.submit_array)
     get_task = _blocking(AsyncClient.get_task)
     explain_task = _blocking(AsyncClient.explain_task)
     list_tasks = _iterating(AsyncClient.list_tasks)

@@ -83,7 +83,10 @@ class FakeCoordinator(
     manager_service_pb2_grpc.ManagerServiceServicer,
     auth_service_pb2_grpc.AuthServiceServicer,
 ):
-    """`failures` are answered first, one a call; `after` runs when a call was carried out, and may fail it still."""
+    """`failures` are answered first, one a call; the first `lost_answers` get lost after their call was carried out.
+
+    `stream_breaks` says after how many stored messages each stream of tasks breaks.
+    """
 
     def __init__(self) -> None:
         self.suites: dict[str, suite_pb2.TaskSuite] = {}
@@ -98,6 +101,8 @@ class FakeCoordinator(
         self.in_flight = 0
         self.most_in_flight = 0
         self.delay = 0.0
+        self.stream_sizes: list[int] = []
+        self.stream_breaks: deque[int] = deque()
         self.watch: Callable[[int], AsyncIterator[suite_pb2.TaskSuite]] | None = None
         self._answers: dict[str, Message] = {}
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -155,7 +160,7 @@ class FakeCoordinator(
             await context.abort_with_status(self.failures.popleft())
         return self._answers.get(getattr(request, "request_id", "")) or None
 
-    async def _leave(self, request: Message, answer: Any, context: Any) -> Any:
+    async def _leave(self, request: Message | None, answer: Any, context: Any) -> Any:
         if request_id := getattr(request, "request_id", ""):
             self._answers[request_id] = answer
         if self.lost_answers:
@@ -265,10 +270,45 @@ class FakeCoordinator(
                 return known
             await asyncio.sleep(self.delay)
             self.batch_sizes.append(len(request.tasks))
-            uuids_ = [self._add(request.suite_uuid, task.task_spec).uuid for task in request.tasks]
-            return await self._leave(request, task_service_pb2.SubmitTasksResponse(task_uuids=uuids_), context)
+            made = self._add_all(request.suite_uuid, [task.task_spec for task in request.tasks])
+            return await self._leave(request, task_service_pb2.SubmitTasksResponse(task_uuids=made), context)
         finally:
             self.in_flight -= 1
+
+    def _add_all(self, suite_uuid: str, specs: list[task_pb2.TaskSpec]) -> list[str]:
+        """Adds tasks whose UUIDs count up."""
+        made = [str(uuids.UUID(int=len(self.tasks) + number)) for number in range(len(specs))]
+        for uuid, spec in zip(made, specs, strict=True):
+            self.tasks[uuid] = task_pb2.Task(uuid=uuid, suite_uuid=suite_uuid, task_spec=spec)
+        return made
+
+    async def SubmitTaskStream(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802
+        answer = task_service_pb2.SubmitTaskStreamResponse()
+        breaks = self.stream_breaks.popleft() if self.stream_breaks else None
+        first = None
+        async for message in request_iterator:
+            if first is None:
+                first = message
+                await self._enter("SubmitTaskStream", message, context)
+            name = f"{first.request_id}/{len(answer.ranges)}"
+            if name not in self._answers:
+                self.stream_sizes.append(len(message.tasks))
+                made = self._add_all(first.suite_uuid, [task.task_spec for task in message.tasks])
+                self._answers[name] = task_service_pb2.SubmitTasksResponse(task_uuids=made)
+            stored: Any = self._answers[name]
+            answer.ranges.add(first_task_uuid=stored.task_uuids[0], count=len(message.tasks))
+            answer.task_count += len(message.tasks)
+            if len(answer.ranges) == breaks:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset")
+        return await self._leave(None, answer, context)
+
+    async def SubmitArray(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if known := await self._enter("SubmitArray", request, context):
+            return known
+        items = request.list.payloads if request.HasField("list") else range(request.range.start, request.range.stop)
+        made = self._add_all(request.suite_uuid, [task_pb2.TaskSpec(payload=str(item)) for item in items])
+        tasks = task_service_pb2.TaskRange(first_task_uuid=made[0], count=len(made))
+        return await self._leave(request, task_service_pb2.SubmitArrayResponse(tasks=tasks), context)
 
     async def GetTask(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._enter("GetTask", request, context)

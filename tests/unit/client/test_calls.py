@@ -158,10 +158,7 @@ async def test_a_refused_batch_is_named_by_its_place_among_all(
     assert caught.value.violations[0].field == "tasks[2000].handler"
 
 
-async def test_memory_stays_bounded_however_many_tasks_come(
-    client: AsyncClient, coordinator: FakeCoordinator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(coordinator, "_add", lambda *_: suite_pb2.TaskSuite(uuid="u"))
+async def test_memory_stays_bounded_however_many_tasks_come(client: AsyncClient, coordinator: FakeCoordinator) -> None:
     made = done = most = 0
 
     def tasks() -> Iterator[NewTask]:
@@ -183,7 +180,8 @@ async def test_memory_stays_bounded_however_many_tasks_come(
 def test_batches_hold_no_more_than_one() -> None:
     async def drain() -> int:
         most = 0
-        async for batch in batching.batches({"payload": "x" * 1000} for _ in range(20_000)):
+        tasks: Iterator[NewTask] = ({"payload": "x" * 1000} for _ in range(20_000))
+        async for batch in batching.batches(tasks, task_service_pb2.SubmitTasksRequest):
             most = max(most, batch.size_bytes)
             tracemalloc.clear_traces() if batch.first == 0 else None
         return most

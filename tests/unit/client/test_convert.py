@@ -18,7 +18,7 @@ from mitosis.v1 import (
     user_pb2,
     worker_pb2,
 )
-from mitosis_client import convert, explain_models, models, worker_models
+from mitosis_client import convert, explain_models, models, task_ranges, worker_models
 from mitosis_client.errors import InvalidField
 
 MIRRORS = [
@@ -37,6 +37,8 @@ MIRRORS = [
     (explain_models.Explanation, explain_pb2.Explanation),
     (explain_models.Obstacle, explain_pb2.Obstacle),
     (worker_models.Worker, worker_pb2.Worker),
+    (task_ranges.TaskRange, task_service_pb2.TaskRange),
+    (task_ranges.StoredTasks, task_service_pb2.SubmitTaskStreamResponse),
     (models.GroupMembership, manager_pb2.GroupMembership),
     (models.User, user_pb2.User),
     (models.UserMembership, user_pb2.UserMembership),

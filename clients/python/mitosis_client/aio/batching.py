@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
-from dataclasses import dataclass, field
-from typing import cast
+import re
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
 
 from mitosis.v1 import task_pb2, task_service_pb2
 from mitosis_client import convert
 from mitosis_client.errors import FieldViolation, InvalidField
 from mitosis_client.specs import NewTask
+from mitosis_common.json_reader import json_text
 
 MAX_BATCH_TASKS = 2_000
 MAX_BATCH_BYTES = 4 * 1024 * 1024
@@ -18,14 +20,19 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 _BESIDE = frozenset({"priority", "tags"})
 _SPEC_FIELDS = ", ".join(sorted(task_pb2.TaskSpec.DESCRIPTOR.fields_by_name))
 _TASK_FIELDS = ", ".join(sorted([*task_pb2.TaskSpec.DESCRIPTOR.fields_by_name, *_BESIDE]))
+# Fields of a spec that hold text, in the JSON form as in the message.
+_TEXTS = frozenset({"command", "handler", "working_directory"})
+_TASK_PATH = re.compile(r"^tasks\[(\d+)\](?:\.task_spec(?=\.|$))?")
+
+Request = TypeVar("Request", task_service_pb2.SubmitTasksRequest, task_service_pb2.SubmitTaskStreamRequest)
 
 
 @dataclass(slots=True)
-class Batch:
-    """Tasks `first`, `first + 1`, ... of a submission."""
+class Batch(Generic[Request]):
+    """A request with tasks `first`, `first + 1`, ... of a submission."""
 
     first: int
-    tasks: list[task_service_pb2.NewTask] = field(default_factory=list)
+    request: Request
     size_bytes: int = 0
 
 
@@ -67,32 +74,87 @@ def _spec(fields: object, path: str) -> task_pb2.TaskSpec:
         ) from None
 
 
+def in_submission(error: InvalidField, first: int) -> InvalidField:
+    """Returns the refusal of a batch that began with task `first`, with the places and fields of the whole submission.
+
+    There a task's fields stand by themselves, and places count from the first task of all.
+    """
+
+    def named(path: str) -> str:
+        return _TASK_PATH.sub(lambda match: f"tasks[{first + int(match[1])}]", path)
+
+    violations = [FieldViolation(named(item.field), item.description) for item in error.violations]
+    return InvalidField(violations, "" if violations else error.message)
+
+
 async def batches(
     tasks: Iterable[NewTask] | AsyncIterable[NewTask],
+    kind: type[Request],
     *,
     max_tasks: int = MAX_BATCH_TASKS,
     max_bytes: int = MAX_BATCH_BYTES,
-) -> AsyncGenerator[Batch, None]:
-    """Yields full batches as the tasks come, and what is left at the end. Raises `InvalidField`."""
-    batch = Batch(0)
-    index = -1
-    async for task in _asynchronous(tasks):
-        index += 1
-        message = new_task(task, index)
-        size = message.ByteSize()
-        if batch.tasks and (len(batch.tasks) >= max_tasks or batch.size_bytes + size > max_bytes):
-            yield batch
-            batch = Batch(index)
-        batch.tasks.append(message)
-        batch.size_bytes += size
-    if batch.tasks:
-        yield batch
+) -> AsyncGenerator[Batch[Request], None]:
+    """Yields full batches as the tasks come, and what is left at the end; the same tasks are cut in the same places.
 
-
-async def _asynchronous(tasks: Iterable[NewTask] | AsyncIterable[NewTask]) -> AsyncIterator[NewTask]:
+    Raises `InvalidField` with a path such as `tasks[17].handler`.
+    """
+    cutter = _Cutter(kind, max_tasks, max_bytes)
     if isinstance(tasks, AsyncIterable):
         async for task in tasks:
-            yield task
+            if (full := cutter.add(task)) is not None:
+                yield full
     else:
         for task in tasks:
-            yield task
+            if (full := cutter.add(task)) is not None:
+                yield full
+    if cutter.batch.request.tasks:
+        yield cutter.batch
+
+
+class _Cutter(Generic[Request]):
+    """Fills one batch after the other."""
+
+    def __init__(self, kind: type[Request], max_tasks: int, max_bytes: int) -> None:
+        self._kind: type[Request] = kind
+        self._max_tasks = max_tasks
+        self._max_bytes = max_bytes
+        self._index = 0
+        self.batch: Batch[Request] = Batch(0, kind())
+
+    def add(self, task: NewTask) -> Batch[Request] | None:
+        """Adds a task, and returns the batch before it when that is full."""
+        batch, full = self.batch, None
+        message = batch.request.tasks.add()
+        _fill(message, task, self._index)
+        size = message.ByteSize()
+        count = len(batch.request.tasks)
+        if count > self._max_tasks or (count > 1 and batch.size_bytes + size > self._max_bytes):
+            full = batch
+            self.batch = batch = Batch(self._index, self._kind())
+            batch.request.tasks.append(message)
+            del full.request.tasks[-1]
+        batch.size_bytes += size
+        self._index += 1
+        return full
+
+
+def _fill(message: task_service_pb2.NewTask, task: NewTask, index: int) -> None:
+    """Fills in a task. Raises `InvalidField` with paths under `tasks[index]`."""
+    # Most tasks are a handler or a command and a payload; to read any task, or to say what is wrong, costs much more.
+    if type(task) is dict:
+        spec = message.task_spec
+        try:
+            for name, value in task.items():
+                if name == "payload":
+                    spec.payload = json_text(value)
+                elif type(value) is str and name in _TEXTS:
+                    setattr(spec, name, value)
+                else:
+                    break
+            else:
+                spec.SetInParent()
+                return
+        except (TypeError, ValueError, RecursionError):
+            pass
+        message.Clear()
+    message.CopyFrom(new_task(task, index))

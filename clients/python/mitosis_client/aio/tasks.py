@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid as uuids
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 
 from mitosis.v1 import task_service_pb2, task_service_pb2_grpc
 from mitosis_client import convert
-from mitosis_client.aio.batching import Batch, batches, new_task
-from mitosis_client.aio.calls import Calls, pages
+from mitosis_client.aio.batching import Batch, batches, in_submission, new_task
+from mitosis_client.aio.calls import pages
+from mitosis_client.aio.submission import SubmissionCalls
 from mitosis_client.errors import FieldViolation, InvalidField
 from mitosis_client.explain_models import Explanation
 from mitosis_client.models import Task
@@ -20,10 +20,8 @@ from mitosis_client.specs import NewTask
 # Two calls keep the coordinator busy while the next batch is serialised; a third bridges an uneven one.
 CALLS_IN_FLIGHT = 3
 
-_TASK_PATH = re.compile(r"^tasks\[(\d+)\](?:\.task_spec(?=\.|$))?")
 
-
-class TaskCalls(Calls):
+class TaskCalls(SubmissionCalls):
     """The calls of `TaskService`."""
 
     @property
@@ -80,7 +78,7 @@ class TaskCalls(Calls):
         slots = asyncio.Semaphore(CALLS_IN_FLIGHT)
         calls: set[asyncio.Task[None]] = set()
 
-        async def submit(batch: Batch) -> None:
+        async def submit(batch: Batch[task_service_pb2.SubmitTasksRequest]) -> None:
             nonlocal submitted
             try:
                 answer = await self._submit_batch(batch, suite_uuid or "", group_name or "")
@@ -96,7 +94,7 @@ class TaskCalls(Calls):
                 call.result()
 
         try:
-            async with aclosing(batches(tasks)) as stream:
+            async with aclosing(batches(tasks, task_service_pb2.SubmitTasksRequest)) as stream:
                 async for batch in stream:
                     await slots.acquire()
                     raise_first_error()
@@ -113,19 +111,15 @@ class TaskCalls(Calls):
             await asyncio.gather(*calls, return_exceptions=True)
         return submitted
 
-    async def _submit_batch(self, batch: Batch, suite_uuid: str, group_name: str) -> Sequence[str]:
-        request = task_service_pb2.SubmitTasksRequest(
-            group_name=group_name, suite_uuid=suite_uuid, tasks=batch.tasks, request_id=str(uuids.uuid4())
-        )
-        # The request holds copies: the batch need not live as long as the call.
-        batch.tasks.clear()
+    async def _submit_batch(
+        self, batch: Batch[task_service_pb2.SubmitTasksRequest], suite_uuid: str, group_name: str
+    ) -> Sequence[str]:
+        request = batch.request
+        request.group_name, request.suite_uuid, request.request_id = group_name, suite_uuid, str(uuids.uuid4())
         try:
             answer = await self._transport.call(self._tasks.SubmitTasks, request, repeatable=True)
         except InvalidField as error:
-            violations = [
-                FieldViolation(_shift(item.field, batch.first), item.description) for item in error.violations
-            ]
-            raise InvalidField(violations, "" if violations else error.message) from None
+            raise in_submission(error, batch.first) from None
         return answer.task_uuids
 
     async def get_task(self, uuid: str) -> Task:
@@ -158,11 +152,6 @@ class TaskCalls(Calls):
         request = task_service_pb2.CancelTaskRequest(uuid=uuid, reason=reason)
         answer = await self._transport.call(self._tasks.CancelTask, request, repeatable=False)
         return convert.decode(answer.task, Task)
-
-
-def _shift(path: str, first: int) -> str:
-    """Turns a path of one batch into one of the whole submission, in which a task's fields stand by themselves."""
-    return _TASK_PATH.sub(lambda match: f"tasks[{first + int(match[1])}]", path)
 
 
 def _without_index(error: InvalidField) -> InvalidField:

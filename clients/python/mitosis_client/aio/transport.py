@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ import grpc
 import grpc.aio
 import stamina
 
-from mitosis_client.errors import InvalidField, Unavailable, from_rpc_error
+from mitosis_client.errors import DeadlineExceeded, InvalidField, Unavailable, from_rpc_error
 from mitosis_common.backoff import Backoff
 from mitosis_common.loopback import host_of, is_loopback
 
@@ -146,6 +147,35 @@ class Transport:
             raise from_rpc_error(error) from None
         finally:
             call.cancel()
+
+    async def upload(
+        self, method: grpc.aio.StreamUnaryMultiCallable[Request, Response], messages: AsyncIterable[Request]
+    ) -> Response:
+        """Sends the messages of a client stream as they come and returns the answer; makes one attempt.
+
+        The timeout bounds sending each message, and the answer after the last. Raises a `MitosisError`.
+        """
+        call = method(metadata=self._metadata)
+        try:
+            async for message in messages:
+                try:
+                    await self._within(call.write(message))
+                except asyncio.InvalidStateError:
+                    # The call ended meanwhile; the answer says how.
+                    break
+            await self._within(call.done_writing())
+            return await self._within(call)
+        finally:
+            call.cancel()
+
+    async def _within(self, step: Awaitable[Response]) -> Response:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await step
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+        except TimeoutError:
+            raise DeadlineExceeded(f"no progress for {self._timeout:g} s") from None
 
     async def close(self) -> None:
         """Closes the channel; calls under way fail."""
