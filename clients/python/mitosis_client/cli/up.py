@@ -37,6 +37,9 @@ def up(
     workers: Annotated[
         int | None, typer.Option(min=1, max=256, help="Workers of each manager. Default: the number of cores.")
     ] = None,
+    coordinators: Annotated[
+        int, typer.Option(min=1, max=25, help="Processes of the coordinator, which share its ports.")
+    ] = 1,
 ) -> None:
     """Run all of Mitosis on this machine, in the foreground, for development and trials.
 
@@ -48,6 +51,7 @@ def up(
         ports=Ports(grpc_port, http_port, metrics_port),
         managers=managers,
         workers=workers or usable_cores(),
+        coordinators=coordinators,
     )
     console = Console(highlight=False, markup=False)
 

@@ -41,12 +41,13 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `mitosis up` was asked for; `workers` is the number for each manager."""
+    """What `mitosis up` was asked for: coordinator processes, managers, and workers of each manager."""
 
     data_dir: Path
     ports: Ports = Ports()
     managers: int = 1
     workers: int = 1
+    coordinators: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +120,14 @@ class ManagerLayout:
         return self.root / "uuid"
 
 
-def coordinator_config(layout: Layout, ports: Ports) -> Config:
+def coordinator_config(layout: Layout, ports: Ports, processes: int = 1) -> Config:
     """Returns the coordinator's configuration: embedded PostgreSQL, this machine only, a token in the ready file."""
     return {
         "server": {
             "host": HOST,
             "port": ports.http,
             "grpc_port": ports.grpc,
-            "workers": 1,
+            "workers": processes,
             "data_dir": str(layout.coordinator_data),
             "ready_file": str(layout.ready_file),
         },

@@ -128,7 +128,9 @@ class Supervisor:
         self._keep(self._coordinator, self._run_coordinator)
 
     async def _run_coordinator(self) -> None:
-        _write_config(self.layout.coordinator_config, coordinator_config(self.layout, self._ports))
+        _write_config(
+            self.layout.coordinator_config, coordinator_config(self.layout, self._ports, self._options.coordinators)
+        )
         self.layout.ready_file.unlink(missing_ok=True)
         await self._coordinator.start()
         await self._until(self._coordinator, self._coordinator_is_ready)
