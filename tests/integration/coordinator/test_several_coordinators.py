@@ -293,6 +293,20 @@ async def test_what_waits_behind_long_tasks_goes_to_a_manager_of_the_other_coord
         assert {task.task_uuid for task in await starving.tasks(2)} == {task.task_uuid for task in held[2:]}
 
 
+async def test_a_token_that_is_revoked_ends_the_stream_at_the_other_coordinator(pair: tuple[Api, Api]) -> None:
+    here, there = pair
+    manager = await there.connect()
+    request = manager_service_pb2.RevokeManagerTokenRequest(uuid=manager.uuid)
+    async with asyncio.timeout(SOON_SECONDS):
+        await here.managers.RevokeManagerToken(request, metadata=here.metadata)
+        ended = await manager.ended()
+    assert ended is not None
+    assert refusal(ended).reason == "INVALID_TOKEN"
+    # What the other coordinator remembered of it is forgotten too.
+    with pytest.raises(AssertionError, match="revoked"):
+        await manager.attach()
+
+
 async def test_a_user_who_is_disabled_is_refused_everywhere(pair: tuple[Api, Api]) -> None:
     here, there = pair
     username, token = await here.coordinator.new_user()
