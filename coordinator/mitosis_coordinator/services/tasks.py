@@ -101,7 +101,7 @@ class TaskService:
         return task
 
     async def _visible(self, connection: Connection, principal: UserPrincipal, task_id: UUID, role: GroupRole) -> Task:
-        task = await task_reads.get(connection, task_id) or await task_arrays.get(connection, task_id)
+        task = await task_reads.get(connection, task_id)
         if task is None:
             raise NotFound("task", str(task_id))
         require_role(principal, task.group_id, role, "task", str(task_id))

@@ -14,14 +14,14 @@ from mitosis_coordinator.domain.explain import MAX_POSITION, HeldSuite, ManagerF
 from mitosis_coordinator.domain.explain_answer import HolderFacts, TaskFacts
 from mitosis_coordinator.domain.manager import ManagerState
 from mitosis_coordinator.domain.suite import Selection, SuiteState
-from mitosis_coordinator.domain.task import FailureKind, Task, TaskFailure
+from mitosis_coordinator.domain.task import FailureKind, Task, TaskFailure, TaskState
 from mitosis_coordinator.domain.worker import WorkerState
-from mitosis_coordinator.storage import task_reads
+from mitosis_coordinator.storage import task_arrays, task_reads
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
 from mitosis_coordinator.storage.rows import execute
 
-_SQL = load_queries("explain")
+_SQL = {**load_queries("explain"), "unmade_task_line": load_queries("task_arrays")["unmade_task_line"]}
 MAX_HOLDERS = 100
 
 
@@ -81,6 +81,8 @@ async def workers(connection: Connection, task: Waiting, viewer: Viewer) -> tupl
 async def task(connection: Connection, found: Task, now: datetime, viewer: Viewer) -> Waiting:
     """What there is to know of a task besides its holders; `now` is for one that has ended."""
     line = await _one(connection, "task_line", {"task_id": found.id, "limit": MAX_POSITION})
+    if line is None and found.state is TaskState.READY:
+        line = await _one(connection, "unmade_task_line", task_arrays.place(found.id) | {"limit": MAX_POSITION})
     failures = await task_reads.failures(connection, found.id)
     wear = {
         holder: failure

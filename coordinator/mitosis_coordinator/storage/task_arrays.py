@@ -68,9 +68,15 @@ async def make(connection: Connection, suite_id: UUID, first_task_id: UUID | Non
     return count
 
 
+def place(task_id: UUID) -> dict[str, object]:
+    """Which array a task would be of, and its number there: parameters of the statements about one task."""
+    index = task_id.int & (MAX_BLOCK - 1)
+    return {"first_task_id": UUID(int=task_id.int - index), "index": index}
+
+
 async def get(connection: Connection, task_id: UUID) -> Task | None:
     """Read a task that is not made yet."""
-    found = await fetch_one(connection, _Unmade, _SQL["get_unmade_task"], _place(task_id))
+    found = await fetch_one(connection, _Unmade, _SQL["get_unmade_task"], place(task_id))
     if found is None:
         return None
     return Task(
@@ -98,7 +104,7 @@ async def get(connection: Connection, task_id: UUID) -> Task | None:
 
 async def cancel(connection: Connection, task_id: UUID, error: str) -> bool:
     """Cancel a task that is not made yet; whether there was one. The caller counts it."""
-    parameters = _place(task_id) | {"task_id": task_id, "error": error}
+    parameters = place(task_id) | {"task_id": task_id, "error": error}
     return await execute(connection, _SQL["cancel_unmade_task"], parameters) > 0
 
 
@@ -106,8 +112,3 @@ async def cancel_all(connection: Connection, suite_id: UUID, error: str) -> int:
     """Cancel everything of a suite that is not made yet; how many tasks. The caller counts them."""
     count: int = await fetch_value(connection, _SQL["cancel_unmade_tasks"], {"suite_id": suite_id, "error": error})
     return count
-
-
-def _place(task_id: UUID) -> dict[str, object]:
-    index = task_id.int & (MAX_BLOCK - 1)
-    return {"first_task_id": UUID(int=task_id.int - index), "index": index}

@@ -17,6 +17,7 @@ from mitosis_coordinator.domain.task import (
     TaskResult,
     TaskState,
 )
+from mitosis_coordinator.storage import task_arrays
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
 
@@ -34,11 +35,11 @@ class TaskFilter:
 
 
 async def get(connection: Connection, task_id: UUID) -> Task | None:
-    """Read one task, pending or finished, without its failures."""
+    """Read one task, pending, finished, or of an array and not made yet, without its failures."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_SQL["get_task"], {"task_id": task_id})
         row = await cursor.fetchone()
-        return None if row is None else _task(row)
+    return await task_arrays.get(connection, task_id) if row is None else _task(row)
 
 
 async def failures(connection: Connection, task_id: UUID) -> list[TaskFailure]:

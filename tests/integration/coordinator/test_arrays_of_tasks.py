@@ -10,7 +10,7 @@ from uuid import UUID
 import grpc
 import pytest
 
-from mitosis.v1 import suite_pb2, task_pb2, task_service_pb2
+from mitosis.v1 import explain_pb2, suite_pb2, task_pb2, task_service_pb2
 from mitosis_coordinator.domain.ids import UuidBlock
 from mitosis_coordinator.storage.task_arrays import CHUNK, LOW_WATER
 from tests.support.api import NOOP, Api, refused
@@ -133,6 +133,16 @@ async def test_a_task_that_is_not_made_yet_can_be_cancelled(api: Api, database_u
     assert len(set(seen)) == LONG - 3
     assert str(ids[CHUNK + 1]) not in seen
     assert_counters_agree(database_url)
+
+
+async def test_a_task_that_is_not_made_yet_knows_its_place_in_line(api: Api) -> None:
+    suite = await api.create()
+    ids = await submit_array(api, suite.uuid, range(LONG))
+    for index in (CHUNK, LONG - 1):
+        request = task_service_pb2.ExplainTaskRequest(uuid=str(ids[index]))
+        explanation = (await api.tasks.ExplainTask(request, metadata=api.metadata)).explanation
+        assert explanation.position == index + 1
+        assert [obstacle.kind for obstacle in explanation.obstacles] == [explain_pb2.OBSTACLE_KIND_NO_HOLDER]
 
 
 async def test_cancelling_a_suite_cancels_what_was_not_made(api: Api, database_url: str) -> None:

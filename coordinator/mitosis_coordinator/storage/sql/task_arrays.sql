@@ -50,6 +50,17 @@ CROSS JOIN LATERAL (SELECT (a.payload_start + %(index)s::bigint * a.payload_step
 WHERE a.first_task_id = %(first_task_id)s AND %(index)s::bigint >= a.next_index AND %(index)s::bigint < a.task_count
   AND NOT %(index)s::bigint = ANY(a.skipped)
 
+-- name: unmade_task_line
+-- How many tasks go before one that is not made yet, up to a bound.
+SELECT '{}'::uuid[] AS excluded_ids, now() AS now, %(index)s::bigint - a.next_index + (
+    SELECT count(*) FROM (
+        SELECT FROM active_tasks t
+        WHERE t.task_suite_id = a.task_suite_id AND t.state = 'Ready' AND t.retry_at IS NULL
+          AND t.priority >= a.priority
+        LIMIT %(limit)s) AS ready) AS before
+FROM task_arrays a
+WHERE a.first_task_id = %(first_task_id)s AND %(index)s::bigint >= a.next_index AND %(index)s::bigint < a.task_count
+
 -- name: cancel_unmade_task
 -- Moves a task that is not made yet into history, as Cancelled.
 WITH gone AS (
