@@ -157,6 +157,14 @@ def _setters(descriptor: Descriptor) -> dict[str, _Setter]:
 
 
 def _setter(item: FieldDescriptor) -> _Setter:
+    choice = item.containing_oneof
+    # A field that is optional stands in a choice by itself.
+    if choice is not None and len(choice.fields) > 1:
+        return functools.partial(_set_chosen, choice.name, item.name, _plain_setter(item))
+    return _plain_setter(item)
+
+
+def _plain_setter(item: FieldDescriptor) -> _Setter:
     if is_map(item):
         return functools.partial(_set_map, item.name)
     if item.is_repeated:
@@ -164,6 +172,15 @@ def _setter(item: FieldDescriptor) -> _Setter:
     if item.message_type is not None:
         return functools.partial(_set_message, item)
     return functools.partial(_set_scalar, item.name, _scalar_reader(item))
+
+
+def _set_chosen(
+    choice: str, name: str, setter: _Setter, message: Message, value: Any, path: str, reading: _Reading
+) -> None:
+    chosen = message.WhichOneof(choice)
+    if chosen not in (None, name):
+        raise _Refused(f"either this or {chosen}")
+    setter(message, value, path, reading)
 
 
 def _set_scalar(

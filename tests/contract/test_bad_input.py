@@ -143,6 +143,20 @@ def bad_task(name: str, field: str, told: str, /, **spec: Any) -> Case:
     )
 
 
+def submit_array(api: Api, suite_uuid: str, **fields: Any) -> Awaitable[object]:
+    fields = {"task_spec": task_pb2.TaskSpec(handler="m:f"), **fields}
+    request = task_service_pb2.SubmitArrayRequest(suite_uuid=suite_uuid, **fields)
+    return api.tasks.SubmitArray(request, metadata=api.metadata)
+
+
+def bad_array(name: str, field: str, told: str, /, **fields: Any) -> Case:
+    return Case(name, lambda world: submit_array(world.admin, world.suite, **fields), "INVALID_FIELD", field, told)
+
+
+def numbers(start: int, stop: int, step: int | None = None) -> task_service_pb2.PayloadRange:
+    return task_service_pb2.PayloadRange(start=start, stop=stop, step=step)
+
+
 def plan(**fields: Any) -> suite_pb2.WorkerSchedulePlan:
     return suite_pb2.WorkerSchedulePlan(**fields)
 
@@ -371,6 +385,56 @@ CASES = [
         "INVALID_FIELD",
         "task_spec.handler",
         "package.module:function",
+    ),
+    # Arrays.
+    bad_array("array-without-payloads", "items", "given neither range nor list; accepts exactly one of range and list"),
+    bad_array("array-empty-range", "range", "given 3 to 3 in steps of 1; accepts at least one", range=numbers(3, 3)),
+    bad_array("array-backwards", "range", "given 0 to 5 in steps of -1; accepts at least one", range=numbers(0, 5, -1)),
+    bad_array("array-step-0", "range.step", "accepts a whole number other than 0", range=numbers(0, 5, 0)),
+    bad_array("array-not-exact", "range", f"accepts numbers from -{2**53} to {2**53}", range=numbers(2**53, 2**53 + 2)),
+    bad_array("array-empty-list", "list.payloads", "given none; accepts 1 to 10000 documents", list={"payloads": []}),
+    bad_array("array-not-json", "list.payloads[1]", "accepts one JSON document", list={"payloads": ["1", "{"]}),
+    bad_array(
+        "array-payload-in-template",
+        "task_spec.payload",
+        "accepts none: the payloads come from range or list",
+        task_spec=task_pb2.TaskSpec(handler="m:f", payload="1"),
+        range=numbers(0, 5),
+    ),
+    bad_array(
+        "array-handler",
+        "task_spec.handler",
+        'given "x"; accepts package.module:function',
+        task_spec=task_pb2.TaskSpec(handler="x"),
+        range=numbers(0, 5),
+    ),
+    bad_array("array-priority", "priority", "accepts -1000000 to", range=numbers(0, 5), priority=1_000_001),
+    bad_array("array-request-id", "request_id", "at most 128 characters", range=numbers(0, 5), request_id="x" * 129),
+    Case(
+        "array-suite-uuid",
+        lambda w: submit_array(w.admin, "nonsense", range=numbers(0, 5)),
+        "INVALID_FIELD",
+        "suite_uuid",
+        'given "nonsense"; accepts a UUID',
+    ),
+    Case("array-unknown-suite", lambda w: submit_array(w.admin, UNKNOWN, range=numbers(0, 5)), "NOT_FOUND", "suite"),
+    Case(
+        "array-too-long",
+        lambda w: submit_array(w.admin, w.suite, range=numbers(0, 1_000_001)),
+        "LIMIT_EXCEEDED",
+        told="1000001 is over the limit of 1000000",
+    ),
+    Case(
+        "array-list-too-long",
+        lambda w: submit_array(w.admin, w.suite, list={"payloads": ["1"] * 10_001}),
+        "LIMIT_EXCEEDED",
+        told="10001 is over the limit",
+    ),
+    Case(
+        "array-for-cancelled",
+        lambda w: submit_array(w.admin, w.cancelled, range=numbers(0, 5)),
+        "WRONG_STATE",
+        told="is Cancelled, so it cannot be given tasks",
     ),
     # Identifiers.
     Case(

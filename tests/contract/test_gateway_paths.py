@@ -151,6 +151,34 @@ async def test_tasks_are_submitted_shown_listed_and_cancelled(rest: Rest) -> Non
     assert (shown["total_tasks"], shown["pending_tasks"], shown["cancelled_tasks"]) == (4, 3, 1)
 
 
+async def test_arrays_of_tasks_take_their_payloads_as_json(rest: Rest) -> None:
+    suite = (await new_suite(rest))["uuid"]
+    template = {"suite_uuid": suite, "task_spec": {"handler": "m:f"}, "priority": 3}
+    payloads = [{"name": "a.png", "sizes": [1, 2.5]}, None, "x"]
+    listed = (await rest.post("/tasks/array", {**template, "list": {"payloads": payloads}}))["tasks"]
+    assert listed["count"] == 3
+    first = int(uuid.UUID(listed["first_task_uuid"]))
+    tasks = [await rest.get(f"/tasks/{uuid.UUID(int=first + place)}") for place in range(3)]
+    assert [(task["task_spec"]["payload"], task["priority"]) for task in tasks] == [(value, 3) for value in payloads]
+
+    ranged = (await rest.post("/tasks/array", {**template, "range": {"start": 5, "stop": -500_000, "step": -1}}))[
+        "tasks"
+    ]
+    assert ranged["count"] == 500_005
+    last = uuid.UUID(int=int(uuid.UUID(ranged["first_task_uuid"])) + 500_004)
+    assert (await rest.get(f"/tasks/{last}"))["task_spec"]["payload"] == -499_999
+    assert (await rest.get(f"/suites/{suite}"))["pending_tasks"] == 500_008
+
+    both = {**template, "range": {"stop": 1}, "list": {"payloads": payloads}}
+    refused = await rest.ask("POST", "/tasks/array", both)
+    assert (refused.status, refused.error["reason"]) == (400, "INVALID_FIELD")
+    [violation] = refused.error["fields"]
+    assert violation["field"] == "list"
+    assert "either this or range" in violation["description"]
+    refused = await rest.ask("POST", "/tasks/array", {**template, "task_spec": {"model": "x"}, "range": {"stop": 1}})
+    assert [item["field"] for item in refused.error["fields"]] == ["task_spec.payload"]
+
+
 async def test_people_log_in_and_are_put_into_groups(rest: Rest, coordinator: RunningCoordinator) -> None:
     assert (await rest.get("/auth"))["username"] == "admin"
     group = await rest.post("/groups", {"group_name": "ml-team"})

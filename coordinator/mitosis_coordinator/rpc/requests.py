@@ -188,6 +188,9 @@ def new_array(request: task_service.SubmitArrayRequest, limits: Limits) -> NewAr
     """
     rules = Rules()
     template = _template(rules, request, limits)
+    if not request.HasField("range"):
+        rules.tell("items", "neither range nor list", "exactly one of range and list")
+        rules.raise_if_broken()
     step = request.range.step if request.range.HasField("step") else 1
     if step == 0:
         rules.refuse("range.step", "0", "a whole number other than 0")
@@ -237,8 +240,6 @@ def new_tasks_of_array(request: task_service.SubmitArrayRequest, limits: Limits)
 def _template(rules: Rules, request: task_service.SubmitArrayRequest, limits: Limits) -> bytes:
     rules.request_id(request.request_id)
     rules.integer("priority", request.priority, -MAX_PRIORITY, MAX_PRIORITY)
-    if request.WhichOneof("items") is None:
-        rules.tell("items", "neither range nor list", "exactly one of range and list")
     if request.task_spec.HasField("payload"):
         rules.tell("task_spec.payload", "one", "none: the payloads come from range or list")
     _task_spec(rules, "task_spec", request.task_spec, limits)
