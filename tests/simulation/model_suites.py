@@ -85,12 +85,6 @@ def lock_suites_of_assignments(db: Tables, given: Parameters) -> Answer:
     ]
 
 
-@models("workers", "lock_assignments")
-def lock_assignments(db: Tables, given: Parameters) -> Answer:
-    # There are no independent workers here.
-    return []
-
-
 @models("suites", "set_suite_state")
 def set_suite_state(db: Tables, given: Parameters) -> Answer:
     suite = db.task_suites.get(given["suite_id"])

@@ -44,9 +44,8 @@ def make_tasks(db: Tables, given: Parameters) -> Answer:
     return [{"count": 0}]
 
 
-@models("task_arrays", "get_unmade_task")
 @models("task_arrays", "cancel_unmade_task")
-def get_unmade_task(db: Tables, given: Parameters) -> Answer:
+def cancel_unmade_task(db: Tables, given: Parameters) -> Answer:
     return []
 
 
