@@ -121,6 +121,8 @@ FIELDS: dict[str, dict[str, Schema]] = {
         "tasks": {"minItems": 1, "maxItems": LimitsConfig().max_batch_tasks},
         "request_id": _REQUEST_ID,
     },
+    "SubmitArrayRequest": {"priority": _PRIORITY, "request_id": _REQUEST_ID},
+    "PayloadList": {"payloads": {"minItems": 1, "maxItems": LimitsConfig().max_batch_tasks}},
     "ListTasksRequest": {"group_name": _ACCOUNT_OR_EMPTY, "page_size": _PAGE_SIZE},
     "CancelTaskRequest": {"reason": _TEXT},
     "RegisterManagerRequest": {
@@ -160,6 +162,7 @@ REQUIRED: dict[str, list[str]] = {
     "AddSuiteManagersRequest": ["manager_uuids"],
     "RemoveSuiteManagersRequest": ["manager_uuids"],
     "SubmitTasksRequest": ["tasks"],
+    "PayloadList": ["payloads"],
     "RegisterManagerRequest": ["name", "group_memberships"],
     "RegisterWorkerRequest": ["name", "group_names"],
     "LoginRequest": ["username", "password"],
@@ -201,6 +204,7 @@ BETWEEN: dict[str, Schema] = {
         **_OWNED,
         "not": {"allOf": [_IN_SUITE, {"required": ["tasks"], "properties": {"tasks": {"contains": _TAGGED}}}]},
     },
+    "SubmitArrayRequest": {"allOf": [_IN_SUITE], "anyOf": [{"required": ["range"]}, {"required": ["list"]}]},
     "EnvHookSpec": {"oneOf": [_GIVEN["command"], _GIVEN["args"]]},
     "TaskSpec": {"not": {"anyOf": [_both("command", "args"), _both("command", "handler"), _both("args", "handler")]}},
 }
@@ -208,4 +212,8 @@ BETWEEN: dict[str, Schema] = {
 # Plain strings that hold an identifier, by name; where it may be missing, it is empty.
 ALWAYS_A_UUID = {"uuid", "manager_uuid", "manager_uuids", "task_uuids"}
 MAYBE_A_UUID = {"suite_uuid", "assigned_suite_uuid"}
-MAYBE_A_UUID_IN = {"Task": {"manager_uuid", "worker_uuid"}, "TaskFailure": {"manager_uuid", "worker_uuid"}}
+MAYBE_A_UUID_IN = {
+    "Task": {"manager_uuid", "worker_uuid"},
+    "TaskFailure": {"manager_uuid", "worker_uuid"},
+    "Obstacle": {"manager_uuid", "worker_uuid"},
+}

@@ -19,6 +19,7 @@ from mitosis_client.aio.transport import RetryPolicy, Tls
 from mitosis_client.aio.users import Login
 from mitosis_client.aio.workers import WorkerRegistration
 from mitosis_client.connection import Connection, find_connection
+from mitosis_client.documents import MitosisClient
 from mitosis_client.errors import (
     AlreadyExists,
     DeadlineExceeded,
@@ -36,6 +37,7 @@ from mitosis_client.errors import (
     SessionReplaced,
     ShuttingDown,
     StorageUnavailable,
+    TaskFailed,
     Unauthenticated,
     Unavailable,
     WrongState,
@@ -109,6 +111,7 @@ __all__ = [
     "ManagerRole",
     "ManagerSelection",
     "ManagerState",
+    "MitosisClient",
     "MitosisError",
     "NewTask",
     "NotFound",
@@ -128,6 +131,7 @@ __all__ = [
     "SuiteSpec",
     "SuiteState",
     "Task",
+    "TaskFailed",
     "TaskFailure",
     "TaskRange",
     "TaskResult",

@@ -36,17 +36,21 @@ def _show(value: object) -> str:
 
 
 _FORM = JsonForm(_show, null_is_absent=True)
+# As REST reads it: keys of a task's spec that are no fields of it are the payload.
+_REST_FORM = JsonForm(_show, null_is_absent=True, payload_fields=("task_spec",))
 
 
-def to_message(document: object, message_type: type[M], path: str = "") -> M:
+def to_message(document: object, message_type: type[M], path: str = "", *, as_rest: bool = False) -> M:
     """Returns the message that a JSON document describes.
 
     Fields keep their snake_case names, enums their documented ones, `None` means not given. `path` is put before the
-    names of refused fields. Raises `InvalidField` with every unknown field and every wrong type.
+    names of refused fields; `as_rest` also takes what only REST does.
+
+    Raises `InvalidField` with every unknown field and every wrong type.
     """
     message = message_type()
     try:
-        _FORM.read(document, message, path=path)
+        (_REST_FORM if as_rest else _FORM).read(document, message, path=path)
     except JsonFormError as error:
         raise InvalidField(
             [FieldViolation(item.field, f"given {item.given}; accepts {item.accepts}") for item in error.violations]

@@ -14,7 +14,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
-from mitosis_client.models import JsonValue
+from mitosis_client.models import JsonValue, Task
 
 DOMAIN = "mitosis"
 _DETAILS_KEY = "grpc-status-details-bin"
@@ -120,6 +120,17 @@ class InvalidCredentials(Unauthenticated):
     """User name and password do not match, or the user is disabled."""
 
     reason = "INVALID_CREDENTIALS"
+
+
+class TaskFailed(MitosisError):
+    """A task whose result was asked for did not complete; `task` says how it ended."""
+
+    reason = "TASK_FAILED"
+
+    def __init__(self, task: Task) -> None:
+        error = task.result.error if task.result else ""
+        super().__init__(f"task {task.uuid} is {task.state}{f': {error}' if error else ''}")
+        self.task = task
 
 
 class LimitExceeded(MitosisError):

@@ -58,6 +58,11 @@ class TaskState(DocumentedEnum):
     FAILED = "Failed"
     CANCELLED = "Cancelled"
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the task ended; only a retry of its suite moves it again."""
+        return self in (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
+
 
 class ManagerState(DocumentedEnum):
     """Where a node manager stands."""

@@ -348,7 +348,8 @@ def _retries(spec: task_pb2.TaskSpec) -> Retries:
         return NO_RETRIES
     return Retries(
         spec.max_retries if spec.HasField("max_retries") else None,
-        spec.retry_backoff_seconds if spec.HasField("retry_backoff_seconds") else None,
+        # To the microsecond: PostgreSQL refuses a number that its `real` can only show as 0.
+        round(spec.retry_backoff_seconds, 6) if spec.HasField("retry_backoff_seconds") else None,
     )
 
 

@@ -225,3 +225,10 @@ async def test_a_complete_suite_opens_for_more(api: Api) -> None:
     assert (await api.suite(suite.uuid)).state == suite_pb2.TASK_SUITE_STATE_COMPLETE
     await api.submit(suite.uuid)
     assert (await api.suite(suite.uuid)).state == suite_pb2.TASK_SUITE_STATE_QUEUED
+
+
+async def test_a_back_off_too_short_to_be_stored_is_none(api: Api) -> None:
+    spec = task_pb2.TaskSpec(command="true", retry_backoff_seconds=1e-300)
+    suite = await api.create(task_defaults=spec)
+    [task] = await api.submit(suite.uuid, spec=spec)
+    assert (await api.task(task)).state == task_pb2.TASK_STATE_READY

@@ -6,8 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from mitosis_client.aio.managers import ManagerCalls
-from mitosis_client.aio.suites import SuiteCalls
-from mitosis_client.aio.tasks import TaskCalls
+from mitosis_client.aio.results import ResultCalls
 from mitosis_client.aio.transport import RetryPolicy, Tls, Transport
 from mitosis_client.aio.users import UserCalls
 from mitosis_client.aio.workers import WorkerCalls
@@ -15,7 +14,7 @@ from mitosis_client.aio.workers import WorkerCalls
 DEFAULT_TIMEOUT_SECONDS = 60.0
 
 
-class AsyncClient(SuiteCalls, TaskCalls, ManagerCalls, WorkerCalls, UserCalls):
+class AsyncClient(ResultCalls, ManagerCalls, WorkerCalls, UserCalls):
     """A client of one coordinator, for asyncio.
 
     `address` is `host:port` of the gRPC server. Loopback addresses are spoken to in plain text unless `tls` is given,

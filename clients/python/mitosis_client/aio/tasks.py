@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid as uuids
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any
 
 from mitosis.v1 import task_service_pb2, task_service_pb2_grpc
 from mitosis_client import convert
@@ -53,6 +54,17 @@ class TaskCalls(SubmissionCalls):
             tags=message.tags,
             request_id=request_id or str(uuids.uuid4()),
         )
+        return await self._submit(request)
+
+    async def submit_document(self, document: Mapping[str, Any], *, suite_uuid: str | None = None) -> Task:
+        """Submits one task in the form of `POST /tasks`, and returns it.
+
+        Keys of its `task_spec` that are none of its fields are the payload. Raises as `submit_task` does.
+        """
+        given = {"request_id": str(uuids.uuid4()), **document, **({"suite_uuid": suite_uuid} if suite_uuid else {})}
+        return await self._submit(convert.to_message(given, task_service_pb2.SubmitTaskRequest, as_rest=True))
+
+    async def _submit(self, request: task_service_pb2.SubmitTaskRequest) -> Task:
         answer = await self._transport.call(self._tasks.SubmitTask, request, repeatable=True)
         return convert.decode(answer.task, Task)
 
