@@ -305,7 +305,8 @@ class FakeCoordinator(
     async def SubmitArray(self, request: Any, context: Any) -> Any:  # noqa: N802
         if known := await self._enter("SubmitArray", request, context):
             return known
-        items = request.list.payloads if request.HasField("list") else range(request.range.start, request.range.stop)
+        numbers = range(request.range.start, request.range.stop, request.range.step or 1)
+        items = request.list.payloads if request.HasField("list") else numbers
         made = self._add_all(request.suite_uuid, [task_pb2.TaskSpec(payload=str(item)) for item in items])
         tasks = task_service_pb2.TaskRange(first_task_uuid=made[0], count=len(made))
         return await self._leave(request, task_service_pb2.SubmitArrayResponse(tasks=tasks), context)

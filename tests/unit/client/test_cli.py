@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mitosis.v1 import suite_pb2, task_pb2
+from mitosis.v1.task_service_pb2 import SubmitArrayRequest
 from mitosis_client.cli import output
 from mitosis_client.cli.app import app
 from mitosis_client.cli.progress import counts
@@ -184,6 +185,37 @@ def test_one_task_is_submitted_from_the_command_line(run: Run, suite: str, coord
 )
 def test_what_to_submit_is_said_once(run: Run, suite: str, arguments: list[str]) -> None:
     assert run("suites", "submit", suite, *arguments).exit_code == 2
+
+
+def test_a_range_is_submitted_as_one_array(run: Run, suite: str, coordinator: FakeCoordinator) -> None:
+    array = ("suites", "submit", suite, "--range", "0:100000:5", "--timeout", "9", "--priority", "2", "--close")
+    result = run(*array, "--handler", "m:f")
+    assert (result.exit_code, result.stdout) == (0, "20000 tasks were submitted.\n"), result.output
+    assert coordinator.suites[suite].closed
+    assert (coordinator.calls["SubmitArray"], coordinator.calls["SubmitTasks"]) == (1, 0)
+    result = run("suites", "submit", suite, "--range", "3:0:-1", "--json", "--", "echo")
+    made = json.loads(result.stdout)
+    assert made["submitted_tasks"] == 3
+    assert made["first_task_uuid"] in coordinator.tasks
+    requests: list[Any] = [item for item in coordinator.requests if isinstance(item, SubmitArrayRequest)]
+    assert [(item.range.start, item.range.stop, item.range.step) for item in requests] == [(0, 100000, 5), (3, 0, -1)]
+    assert (requests[0].task_spec.handler, requests[0].task_spec.timeout_seconds) == ("m:f", 9)
+    assert (requests[0].priority, list(requests[1].task_spec.args)) == (2, ["echo"])
+
+
+@pytest.mark.parametrize("numbers", ["5", "a:b", "1:2:0", "1:2:3:4", "1.5:2", ""])
+def test_a_range_says_what_it_accepts(run: Run, suite: str, coordinator: FakeCoordinator, numbers: str) -> None:
+    result = run("suites", "submit", suite, "--handler", "m:f", "--range", numbers)
+    assert result.exit_code == 2
+    told = " ".join(result.stderr.replace("│", "").split())
+    assert "--range" in told
+    assert f"given {numbers!r}; accepts START:STOP or START:STOP:STEP" in told
+    assert not coordinator.tasks
+
+
+@pytest.mark.parametrize("beside", [["--handler", "m:f", "--payload", "1"], ["-f", "x"], []])
+def test_a_range_goes_with_what_to_run(run: Run, suite: str, beside: list[str]) -> None:
+    assert run("suites", "submit", suite, "--range", "0:5", *beside).exit_code == 2
 
 
 def test_a_payload_is_json(run: Run, suite: str) -> None:

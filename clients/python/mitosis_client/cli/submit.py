@@ -13,7 +13,7 @@ import typer
 from mitosis_client.cli.files import TaskFile
 from mitosis_client.cli.session import JsonFlag, session_of
 from mitosis_client.errors import InvalidField, MitosisError
-from mitosis_client.specs import NewTask
+from mitosis_client.specs import NewTask, TaskSpecFields
 from mitosis_client.sync import Client
 
 # A pipe is read here, between calls, because a read that blocks must not hold up calls under way. So many tasks are a
@@ -30,6 +30,14 @@ Handler = Annotated[str | None, typer.Option(help="One task: package.module:func
 Command = Annotated[str | None, typer.Option(help="One task: a shell line.")]
 Payload = Annotated[str | None, typer.Option(help="JSON document for the one task.")]
 Priority = Annotated[int | None, typer.Option(help="Of the one task: higher goes first. Default 0.")]
+Range = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="START:STOP[:STEP]",
+        help="One such task for each number from START up to, not including, STOP, which is its payload.",
+    ),
+]
 Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="How long the one task may run.")]
 
 
@@ -54,19 +62,28 @@ def submit(
     handler: Handler = None,
     command: Command = None,
     payload: Payload = None,
+    numbers: Range = None,
     priority: Priority = None,
     timeout: Timeout = None,
     close: Annotated[bool, typer.Option("--close", help="Say that no more tasks are coming.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Submit tasks to a suite: one from flags, or many from a file or standard input.
+    """Submit tasks to a suite: one from flags, one for each number of a range, or many from a file or standard input.
 
     Each line, or item, has the fields of a task: command, args or handler; payload, envs, working_directory,
     timeout_seconds, max_retries, retry_backoff_seconds, priority. A file is checked as a whole before its first task is
     submitted; standard input as it comes.
     """
     task = _one_task(args, file, handler, command, payload, priority, timeout)
-    _run(context, _Target(suite_uuid=suite), task, file, close=close, json=json)
+    if numbers is None:
+        _run(context, _Target(suite_uuid=suite), task, file, close=close, json=json)
+        return
+    if task is None or payload is not None:
+        raise typer.BadParameter(
+            "goes with --handler, --command or -- COMMAND; accepts neither --file nor --payload beside it",
+            param_hint="--range",
+        )
+    _run_array(context, suite, task, _numbers(numbers), close=close, json=json)
 
 
 def submit_independent(
@@ -134,12 +151,40 @@ def _run(
         else:
             assert file is not None
             count = _submit_file(client, target, TaskFile(file))
-            answer = f"{count} task{' was' if count == 1 else 's were'} submitted."
+            answer = _were_submitted(count)
         if close and target.suite_uuid is not None:
             client.close_suite(target.suite_uuid)
     if json:
         session.output.document({"submitted_tasks": count, **({} if file else {"task_uuid": answer})})
     session.output.line(answer)
+
+
+def _run_array(context: typer.Context, suite: str, task: NewTask, payloads: range, *, close: bool, json: bool) -> None:
+    session = session_of(context, json)
+    template = cast(TaskSpecFields, {name: value for name, value in task.items() if name != "priority"})
+    with session.client() as client:
+        made = client.submit_array(suite_uuid=suite, task=template, payloads=payloads, priority=task.get("priority"))
+        if close:
+            client.close_suite(suite)
+    if json:
+        session.output.document({"submitted_tasks": made.count, "first_task_uuid": made.first_task_uuid})
+    session.output.line(_were_submitted(made.count))
+
+
+def _numbers(text: str) -> range:
+    try:
+        bounds = [int(part) for part in text.split(":")]
+        if len(bounds) in (2, 3):
+            return range(*bounds)
+    except ValueError:
+        pass
+    raise typer.BadParameter(
+        f"given {text!r}; accepts START:STOP or START:STOP:STEP, whole numbers, STEP not 0", param_hint="--range"
+    )
+
+
+def _were_submitted(count: int) -> str:
+    return f"{count} task{' was' if count == 1 else 's were'} submitted."
 
 
 def _submit_file(client: Client, target: _Target, tasks: TaskFile) -> int:
