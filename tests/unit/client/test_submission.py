@@ -86,6 +86,24 @@ async def test_a_stream_that_cannot_go_on_says_so_and_can_be_repeated(
     assert payloads(coordinator, stored.uuids) == list(range(9000))
 
 
+async def test_a_break_does_not_change_how_a_stream_is_cut(client: AsyncClient, coordinator: FakeCoordinator) -> None:
+    async def tasks() -> AsyncIterator[NewTask]:
+        for task in numbered(14_001):
+            if task["payload"] == 2001:
+                # The first batch is stored, its stream is broken, and the client can know.
+                while not coordinator.stream_sizes:  # noqa: ASYNC110 - the coordinator lives on another loop
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.05)
+            yield task
+
+    coordinator.stream_breaks.append(1)
+    first = await client.submit_stream(tasks(), suite_uuid="s", request_id="mine")
+    assert coordinator.batch_sizes
+    again = await client.submit_stream(numbered(14_001), suite_uuid="s", request_id="mine")
+    assert again == first
+    assert len(coordinator.tasks) == 14_001
+
+
 async def test_what_comes_before_a_bad_task_is_stored(client: AsyncClient, coordinator: FakeCoordinator) -> None:
     def tasks() -> Iterator[NewTask]:
         yield from numbered(8500)

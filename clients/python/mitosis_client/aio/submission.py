@@ -118,15 +118,18 @@ class SubmissionCalls(Calls):
     async def _store(self, part: _Part, keep: Callable[[Sequence[TaskRange]], None]) -> None:
         stub = task_service_pb2_grpc.TaskServiceStub(self._transport.channel)
         try:
-            async with aclosing(part.messages()) as messages:
-                answer = await self._transport.upload(stub.SubmitTaskStream, messages)
+            async with aclosing(part.batches()) as whole:
+                answer = await self._transport.upload(stub.SubmitTaskStream, (batch.request async for batch in whole))
         except InvalidField as error:
-            raise in_submission(error, part.batches[0].first) from None
+            raise in_submission(error, part.first.first) from None
         except (Unavailable, Internal):
             # What was stored is not known, and not always why it ended: gRPC may put an error of its own over the
             # coordinator's when a stream ends while it is written to. One call for each batch finds out both.
-            for number, batch in enumerate(part.batches):
-                keep([await self._store_again(batch, part.batches[0].request, number)])
+            number = 0
+            async with aclosing(part.batches()) as whole:
+                async for batch in whole:
+                    keep([await self._store_again(batch, part.first.request, number)])
+                    number += 1
         else:
             keep(convert.decode(answer, StoredTasks).ranges)
 
@@ -149,28 +152,34 @@ class _Part:
     """Consecutive batches of a stream, which one call stores; they are kept until it is answered."""
 
     def __init__(self, first: Batch[StreamRequest], source: AsyncGenerator[Batch[StreamRequest], None]) -> None:
-        self.batches = [first]
+        self.first = first
         self.problem: Exception | None = None
-        self._source = source
+        self._kept = [first]
         self._bytes = first.size_bytes
+        self._source = source
+        self._is_read = False
 
-    async def messages(self) -> AsyncGenerator[StreamRequest, None]:
-        """Yields the part as it comes.
+    async def batches(self) -> AsyncGenerator[Batch[StreamRequest], None]:
+        """Yields those that were read before, and then the rest as it comes: a part ends in the same place every time.
 
         When the source fails, the part ends there: what came before is stored, and `problem` holds why.
         """
-        yield self.batches[0].request
-        while len(self.batches) < MAX_PART_BATCHES and self._bytes + MAX_BATCH_BYTES <= MAX_PART_BYTES:
+        for batch in self._kept.copy():
+            yield batch
+        while (
+            not self._is_read and len(self._kept) < MAX_PART_BATCHES and self._bytes + MAX_BATCH_BYTES <= MAX_PART_BYTES
+        ):
             try:
-                batch = await anext(self._source, None)
+                read = await anext(self._source, None)
             except Exception as error:
                 self.problem = error
+                read = None
+            if read is None:
+                self._is_read = True
                 return
-            if batch is None:
-                return
-            self.batches.append(batch)
-            self._bytes += batch.size_bytes
-            yield batch.request
+            self._kept.append(read)
+            self._bytes += read.size_bytes
+            yield read
 
 
 def _items(payloads: range | Sequence[object]) -> Mapping[str, object]:
