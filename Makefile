@@ -96,8 +96,20 @@ gen: $(STAMP) ## Write generated/ and api/ from protos/
 	@$(BIN)/python tools/openapi.py
 
 .PHONY: bench
-bench: $(STAMP) ## Measure throughput, latency and the cost of being idle
+bench: $(STAMP) ## Measure Mitosis; ARGS='drain' names one, ARGS='--help' says what there is
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+PEERS := build/peers
+.PHONY: bench-peers
+bench-peers: $(STAMP) $(PEERS)/.installed ## Measure Mitosis beside other systems, which get an environment of their own
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
+
+$(PEERS)/.installed: requirements/peers.txt
+	@echo "Building the peers' environment in $(PEERS)"
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@grep -v '^#' $< | while read -r pin; do $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  "$$pin" </dev/null || echo "$$pin cannot be installed here: it is left out" >&2; done
+	@touch $@
 
 .PHONY: pins
 pins: ## Resolve every dependency again and pin what was found

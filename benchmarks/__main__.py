@@ -3,48 +3,66 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from rich.console import Console
-from rich.table import Table
+from benchmarks.cli import Measure, add_options, run_all
+from benchmarks.scenarios import (
+    commands,
+    coordinators,
+    costs,
+    drain,
+    efficiency,
+    idle,
+    ipc,
+    latency,
+    managers,
+    rest,
+    snapshot,
+    submission,
+    suites,
+    throughput,
+)
 
-from benchmarks.harness import Report
-from benchmarks.scenarios import costs, idle, latency, rest, throughput
 
-SCENARIOS: dict[str, Callable[[], Report]] = {
-    "throughput": throughput.run,
-    "costs": costs.run,
-    "latency": latency.run,
-    "rest": rest.run,
-    "idle": idle.run,
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What measures, given the scale, and whether it belongs to the set that takes minutes."""
+
+    run: Measure
+    short: bool = True
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "throughput": Scenario(throughput.run),
+    "commands": Scenario(commands.run),
+    "efficiency": Scenario(efficiency.run),
+    "latency": Scenario(latency.run),
+    "ipc": Scenario(ipc.run),
+    "rest": Scenario(rest.run),
+    "submission": Scenario(submission.run),
+    "costs": Scenario(costs.run),
+    "idle": Scenario(idle.run),
+    "snapshot": Scenario(snapshot.run),
+    "coordinators": Scenario(coordinators.run),
+    "drain": Scenario(drain.run, short=False),
+    "suites": Scenario(suites.run, short=False),
+    "managers": Scenario(managers.run, short=False),
 }
 
 
 def main() -> None:
-    """Run the scenarios that were named, or all."""
+    """Run the scenarios that were named, or the short ones."""
     parser = argparse.ArgumentParser(description="Measure Mitosis on this machine, each figure beside a floor.")
-    parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help=f"any of {', '.join(SCENARIOS)}; default: all")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every sample")
+    short = ", ".join(name for name, scenario in SCENARIOS.items() if scenario.short)
+    long = ", ".join(name for name, scenario in SCENARIOS.items() if not scenario.short)
+    parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help=f"default: {short}; only when named: {long}")
+    add_options(parser)
     arguments = parser.parse_args()
     if unknown := set(arguments.scenario) - set(SCENARIOS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; accepts {', '.join(SCENARIOS)}")
-    # A table in a file or a log needs no width of a terminal.
-    console = Console() if sys.stdout.isatty() else Console(width=180)
-    table = Table("Scenario", "Figure", "Measured", "Beside", "Ratio", "Target", title="Medians of this run")
-    reports = []
-    for name in arguments.scenario or SCENARIOS:
-        with console.status(f"Measuring {name}"):
-            report = SCENARIOS[name]()
-        reports.append(report)
-        for row in report.rows:
-            table.add_row(report.name, row.figure, row.value, row.beside, row.ratio, row.target)
-    console.print(table)
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(report) for report in reports], indent=2) + "\n")
+    chosen = arguments.scenario or [name for name, scenario in SCENARIOS.items() if scenario.short]
+    run_all("bench", {name: SCENARIOS[name].run for name in chosen}, arguments)
 
 
 if __name__ == "__main__":

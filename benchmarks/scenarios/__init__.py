@@ -1,1 +1,1 @@
-"""One module for each thing that is measured."""
+"""One module for each thing that is measured; each has `run(scale)`."""

@@ -13,40 +13,42 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import grpc.aio
 
-from benchmarks.harness import Mitosis, Report, Row, median, mitosis_up
+from benchmarks.harness import Mitosis, mitosis_up
+from benchmarks.results import Report, below, median, scaled
 from mitosis.v1 import suite_service_pb2, suite_service_pb2_grpc, task_pb2, task_service_pb2, task_service_pb2_grpc
 
 NAME = "rest"
 SAMPLES = 500
 WARM_UP = 50
+LIMIT_MILLISECONDS = 3
 
 
-def run() -> Report:
+def run(scale: float) -> Report:
     """Measure reading a suite and submitting a task."""
     with mitosis_up(workers=1) as mitosis:
-        samples = asyncio.run(_measure(mitosis))
+        samples = asyncio.run(_measure(mitosis, scaled(SAMPLES, scale, 20)))
     rows = []
     for call in ("GetSuite", "SubmitTask"):
         rest, rpc = median(samples[f"rest {call}"]), median(samples[f"grpc {call}"])
         rows.append(
-            Row(
-                f"{call}: REST over gRPC, median",
-                f"{(rest - rpc) * 1000:+.2f} ms",
-                f"{rest * 1000:.2f} ms beside {rpc * 1000:.2f} ms",
-                f"{rest / rpc:.2f}",
-                "under 3 ms",
+            below(
+                f"{call}: REST beyond gRPC, median",
+                (rest - rpc) * 1000,
+                "ms",
+                LIMIT_MILLISECONDS,
+                beside=f"{rest * 1000:.2f} ms and {rpc * 1000:.2f} ms",
+                ratio=f"{rest / rpc:.2f}",
             )
         )
     return Report(NAME, rows, dict(samples))
 
 
-async def _measure(mitosis: Mitosis) -> dict[str, list[float]]:
-    document = json.loads((mitosis.data_dir / "connection.json").read_text())
+async def _measure(mitosis: Mitosis, count: int) -> dict[str, list[float]]:
     metadata = (("authorization", f"Bearer {mitosis.token}"),)
     headers = {"Authorization": f"Bearer {mitosis.token}", "Accept-Encoding": "identity"}
     async with (
         grpc.aio.insecure_channel(mitosis.address) as channel,
-        aiohttp.ClientSession(document["http"], headers=headers) as session,
+        aiohttp.ClientSession(mitosis.http, headers=headers) as session,
     ):
         suites: suite_service_pb2_grpc.SuiteServiceAsyncStub = suite_service_pb2_grpc.SuiteServiceStub(channel)
         tasks: task_service_pb2_grpc.TaskServiceAsyncStub = task_service_pb2_grpc.TaskServiceStub(channel)
@@ -70,7 +72,7 @@ async def _measure(mitosis: Mitosis) -> dict[str, list[float]]:
             "rest SubmitTask": lambda: rest("POST", "/tasks", body),
         }
         samples: dict[str, list[float]] = {name: [] for name in calls}
-        for number in range(WARM_UP + SAMPLES):
+        for number in range(WARM_UP + count):
             for name, call in calls.items():
                 began = time.perf_counter()
                 await call()

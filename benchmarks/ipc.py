@@ -1,11 +1,13 @@
-"""Measures the exchange between a manager and its workers: `python -m benchmarks.ipc_latency`.
+"""The process in which the exchange between a manager and its workers is measured; prints what it took as JSON.
 
-Prints the round trip of a warm fetch and the throughput of no-op handlers, for single tasks and batches.
+It forks and runs an IPC server, for which a process that spoke gRPC before is no place. The number of samples is its
+argument.
 """
 
+import json
 import os
-import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -19,12 +21,10 @@ from mitosis_common.marker import create_marker
 from mitosis_nodemgr.ipc import IpcServer, worker_argv, worker_environment
 from mitosis_worker.ipc_comm import IpcComm
 
+WORKERS = 2
+BATCH = 16
 MANAGER_UUID = str(uuid.uuid4())
-NOOP = task_pb2.TaskSpec(handler="benchmarks.ipc_latency:noop").SerializeToString()
-
-
-def noop(_payload: object) -> None:
-    """Do nothing."""
+NOOP = task_pb2.TaskSpec(handler="benchmarks.tasks:noop").SerializeToString()
 
 
 class Feeder:
@@ -126,7 +126,8 @@ def throughput(workers: int, batch: int, total: int) -> float:
             process.stdin.write(setup)
             process.stdin.close()
             processes.append(process)
-        feeder.done.wait(120)
+        if not feeder.done.wait(120):
+            raise RuntimeError(f"{feeder.reported} of {total} tasks were reported in time")
         for process in processes:
             process.wait(30)
     server.stop()
@@ -134,14 +135,10 @@ def throughput(workers: int, batch: int, total: int) -> float:
 
 
 def main() -> None:
-    """Print everything."""
-    samples = round_trips(10_000)
-    p95, p99 = samples[int(len(samples) * 0.95)], samples[int(len(samples) * 0.99)]
-    print(f"warm fetch: p50 {statistics.median(samples):.0f} us, p95 {p95:.0f} us, p99 {p99:.0f} us")
-    for workers in (1, 2):
-        for batch in (1, 16):
-            rate = throughput(workers, batch, 20_000)
-            print(f"no-op handlers, {workers} workers, batches of {batch}: {rate:,.0f} tasks/s")
+    """Measure both."""
+    count = int(sys.argv[1])
+    figures = {"round_trips_us": round_trips(count), "tasks_per_second": throughput(WORKERS, BATCH, 2 * count)}
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""Many managers in one process: each with a connection of its own, on the managers' stream, doing no work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import grpc.aio
+
+from benchmarks.harness import Mitosis
+from mitosis.v1 import manager_stream_pb2 as pb
+from mitosis_client import AsyncClient
+from tests.support.scripted_manager import ScriptedManager
+
+TAG = "fleet"
+HEARTBEAT_SECONDS = 30
+_IN_FLIGHT = 64
+# Without the first, channels to one address share a connection; the others bound how late a restart is noticed.
+_CHANNEL_OPTIONS = [
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+]
+_LOST = (AssertionError, TimeoutError, asyncio.InvalidStateError, grpc.aio.AioRpcError)
+
+
+class Fleet:
+    """Connected managers with the tag `fleet`, which give their signs of life."""
+
+    def __init__(self, managers: list[ScriptedManager]) -> None:
+        self.managers = managers
+
+    async def each(self, act: Callable[[ScriptedManager], Awaitable[object]], *, in_flight: int = _IN_FLIGHT) -> None:
+        """Let every manager do something, so many at a time."""
+        slots = asyncio.Semaphore(in_flight)
+
+        async def one(manager: ScriptedManager) -> None:
+            async with slots:
+                await act(manager)
+
+        await asyncio.gather(*(one(manager) for manager in self.managers))
+
+    async def all_at_once(self, act: Callable[[ScriptedManager], Awaitable[object]]) -> None:
+        """Let every manager do something that waits for the coordinator rather than for us."""
+        await self.each(act, in_flight=len(self.managers))
+
+    async def reconnect(self, timeout: float) -> None:
+        """Wait for all streams to end, and attach every manager again, as often as it takes.
+
+        Raises:
+            TimeoutError: Not all were attached in time.
+        """
+        async with asyncio.timeout(timeout):
+            await self.all_at_once(_come_back)
+
+    async def beat(self) -> None:
+        """Give signs of life for ever, spread over the interval."""
+        while True:
+            for manager in self.managers:
+                # One that is just reconnecting gives its sign of life by that.
+                with contextlib.suppress(*_LOST):
+                    await manager.send(heartbeat=pb.Heartbeat(state=manager.state))
+                await asyncio.sleep(HEARTBEAT_SECONDS / len(self.managers))
+
+
+@contextlib.asynccontextmanager
+async def fleet(mitosis: Mitosis, client: AsyncClient, size: int) -> AsyncIterator[Fleet]:
+    """Register and connect so many managers, and disconnect them at the end."""
+    slots = asyncio.Semaphore(_IN_FLIGHT)
+    memberships = [{"group_name": "default", "role": "Worker"}]
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def register(number: int) -> ScriptedManager:
+            async with slots:
+                name = f"{TAG}-{number}"
+                registered = await client.register_manager(
+                    name, group_memberships=memberships, tags=[TAG], max_workers=1
+                )
+            channel = grpc.aio.insecure_channel(mitosis.address, options=_CHANNEL_OPTIONS)
+            await stack.enter_async_context(channel)
+            return ScriptedManager(channel, name, registered.manager.uuid, registered.token, [TAG], 1)
+
+        connected = Fleet(await asyncio.gather(*(register(number) for number in range(size))))
+        await connected.each(lambda manager: manager.attach())
+        beating = asyncio.create_task(connected.beat())
+        try:
+            yield connected
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+            await connected.all_at_once(lambda manager: manager.drop())
+
+
+async def _come_back(manager: ScriptedManager) -> None:
+    with contextlib.suppress(*_LOST):
+        await manager.ended()
+    while True:
+        await manager.drop()
+        try:
+            await manager.attach()
+        except _LOST:
+            await asyncio.sleep(random.uniform(0.1, 1.0))
+        else:
+            return

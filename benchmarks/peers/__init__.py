@@ -1,0 +1,1 @@
+"""Comparisons with other systems, which live in an environment of their own."""
