@@ -24,6 +24,7 @@ type fake struct {
 	mitosisv1.UnimplementedSuiteServiceServer
 	listener *bufconn.Listener
 	unary    map[string]grpc.UnaryHandler
+	tasks    mitosisv1.TaskServiceServer
 	watch    func(*mitosisv1.WatchSuiteRequest, grpc.ServerStreamingServer[mitosisv1.WatchSuiteResponse]) error
 }
 
@@ -52,7 +53,7 @@ func newFake(t *testing.T, transport credentials.TransportCredentials) *fake {
 		}),
 	)
 	mitosisv1.RegisterSuiteServiceServer(server, f)
-	mitosisv1.RegisterTaskServiceServer(server, mitosisv1.UnimplementedTaskServiceServer{})
+	mitosisv1.RegisterTaskServiceServer(server, taskService{fake: f})
 	mitosisv1.RegisterManagerServiceServer(server, mitosisv1.UnimplementedManagerServiceServer{})
 	mitosisv1.RegisterWorkerServiceServer(server, mitosisv1.UnimplementedWorkerServiceServer{})
 	mitosisv1.RegisterAuthServiceServer(server, mitosisv1.UnimplementedAuthServiceServer{})
@@ -71,6 +72,18 @@ func (f *fake) WatchSuite(
 	request *mitosisv1.WatchSuiteRequest, stream grpc.ServerStreamingServer[mitosisv1.WatchSuiteResponse],
 ) error {
 	return f.watch(request, stream)
+}
+
+// taskService leads streams of tasks to whom a test names.
+type taskService struct {
+	mitosisv1.UnimplementedTaskServiceServer
+	fake *fake
+}
+
+func (s taskService) SubmitTaskStream(
+	stream grpc.ClientStreamingServer[mitosisv1.SubmitTaskStreamRequest, mitosisv1.SubmitTaskStreamResponse],
+) error {
+	return s.fake.tasks.SubmitTaskStream(stream)
 }
 
 // dial makes every connection lead to the fake.
