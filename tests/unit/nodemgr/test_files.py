@@ -155,12 +155,12 @@ def test_addresses_to_which_a_token_may_go(tmp_path: Path, text: str) -> None:
 
 
 async def test_no_token_goes_over_plain_text_to_another_machine() -> None:
-    coordinator = Coordinator(url="https://other")
+    coordinator = Coordinator(url=("https://other",))
     with pytest.raises(dial.DialError, match=r"plain text at 192\.0\.2\.1:7070.*coordinator\.insecure"):
         await dial.open_channel(dial.Target("192.0.2.1:7070", tls=False), coordinator)
     for address in ("127.0.0.1:7070", "[::1]:7070", "localhost:7070"):
         await (await dial.open_channel(dial.Target(address, tls=False), coordinator)).close()
-    allowed = Coordinator(url="https://other", insecure=True)
+    allowed = Coordinator(url=("https://other",), insecure=True)
     await (await dial.open_channel(dial.Target("192.0.2.1:7070", tls=False), allowed)).close()
 
 
