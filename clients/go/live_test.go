@@ -134,6 +134,30 @@ func TestLiveASuiteFromItsCreationToItsCleanup(t *testing.T) {
 	}
 }
 
+func TestLiveArraysAndStreamsRun(t *testing.T) {
+	client, ctx := connect(t)
+	suite := must(client.CreateSuite(ctx, mitosis.SuiteSpec{Name: unique("array"), GroupName: group}))(t)
+	spec := mitosis.TaskSpec{Handler: "math:isqrt"}
+	array := mitosis.Array{SuiteUUID: suite.UUID, Spec: spec, Payloads: mitosis.PayloadRange(0, 1000, 10)}
+	made := must(client.SubmitArray(ctx, array))(t)
+	stream := mitosis.Stream{To: mitosis.ToSuite(suite.UUID), Tasks: roots(49, 64), RequestID: unique("stream")}
+	stored := must(client.SubmitTaskStream(ctx, stream))(t)
+	if again := must(client.SubmitTaskStream(ctx, stream))(t); !slices.Equal(again, stored) {
+		t.Errorf("the same request stored %v and %v", stored, again)
+	}
+	must(client.CloseSuite(ctx, suite.UUID))(t)
+	if suite = must(client.WaitForSuite(ctx, suite.UUID))(t); suite.CompletedTasks != 102 {
+		t.Errorf("got %+v", suite)
+	}
+	uuids := append(slices.Collect(made.UUIDs())[90:91], slices.Collect(stored[0].UUIDs())...)
+	for i, want := range []int{30, 7, 8} {
+		var root int
+		if err := must(client.GetTask(ctx, uuids[i]))(t).Result.Decode(&root); err != nil || root != want {
+			t.Errorf("got %d, %v; want %d", root, err, want)
+		}
+	}
+}
+
 func TestLiveListsAreReadPageAfterPage(t *testing.T) {
 	client, ctx := connect(t)
 	label := unique("label")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import subprocess
@@ -60,7 +61,7 @@ async def test_the_python_example(
 async def test_the_curl_examples(rest: Rest, coordinator: RunningCoordinator, tmp_path: Path) -> None:
     suite = await rest.post("/suites", {"name": "x", "group_name": "default"})
     variables = f"TOKEN={coordinator.admin_token}\nSUITE_UUID={suite['uuid']}\n"
-    batch, watch = printed("sh", coordinator)
+    batch, array, watch = printed("sh", coordinator)
 
     async def run(script: str) -> str:
         command = ["bash", "-euc", variables + script]
@@ -73,6 +74,9 @@ async def test_the_curl_examples(rest: Rest, coordinator: RunningCoordinator, tm
         ({"batch": 2}, 10),
         ({"batch": 1}, 0),
     ]
+    made = json.loads(await run(array))["tasks"]
+    assert made["count"] == 100
+    assert (await rest.get(f"/tasks/{made['first_task_uuid']}"))["task_spec"]["payload"] == 0
     await rest.post(f"/suites/{suite['uuid']}/cancel")
     assert (await run(watch)).startswith('data: {"suite":')
 
