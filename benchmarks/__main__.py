@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from benchmarks.cli import Measure, add_options, run_all
+from benchmarks.cli import Scenario, main
 from benchmarks.scenarios import (
     commands,
     coordinators,
@@ -23,15 +21,6 @@ from benchmarks.scenarios import (
     suites,
     throughput,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """What measures, given the scale, and whether it belongs to the set that takes minutes."""
-
-    run: Measure
-    short: bool = True
-
 
 SCENARIOS: Mapping[str, Scenario] = {
     "throughput": Scenario(throughput.run),
@@ -51,19 +40,5 @@ SCENARIOS: Mapping[str, Scenario] = {
 }
 
 
-def main() -> None:
-    """Run the scenarios that were named, or the short ones."""
-    parser = argparse.ArgumentParser(description="Measure Mitosis on this machine, each figure beside a floor.")
-    short = ", ".join(name for name, scenario in SCENARIOS.items() if scenario.short)
-    long = ", ".join(name for name, scenario in SCENARIOS.items() if not scenario.short)
-    parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help=f"default: {short}; only when named: {long}")
-    add_options(parser)
-    arguments = parser.parse_args()
-    if unknown := set(arguments.scenario) - set(SCENARIOS):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; accepts {', '.join(SCENARIOS)}")
-    chosen = arguments.scenario or [name for name, scenario in SCENARIOS.items() if scenario.short]
-    run_all("bench", {name: SCENARIOS[name].run for name in chosen}, arguments)
-
-
 if __name__ == "__main__":
-    main()
+    main("bench", "Measure Mitosis on this machine, each figure beside a floor where there is one.", SCENARIOS)

@@ -1,49 +1,73 @@
-"""What every command that measures has in common: its options, its table and its files."""
+"""What both commands that measure have in common: their options, their table and their files."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.plot import draw
-from benchmarks.results import Report, Run
-
-Measure = Callable[[float], Report]
+from benchmarks.results import Report, Row, Run
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that measures."""
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What measures, given the scale, and whether it belongs to the set that takes minutes."""
+
+    run: Callable[[float], Report]
+    short: bool = True
+
+
+def main(target: str, description: str, scenarios: Mapping[str, Scenario]) -> None:
+    """Run the scenarios that were named, or the short ones; print them, and write what was asked for.
+
+    Args:
+        target: Of the Makefile.
+        description: For `--help`.
+        scenarios: By name, in the order in which they run.
+    """
+    arguments = _parse(description, scenarios)
+    chosen = arguments.scenario or [name for name, scenario in scenarios.items() if scenario.short]
+    # A table in a file or a log needs no width of a terminal.
+    console = Console() if sys.stdout.isatty() else Console(width=180)
+    reports, failed = [], []
+    for name in chosen:
+        with console.status(f"Measuring {name}"):
+            try:
+                reports.append(scenarios[name].run(arguments.scale))
+            except Exception as error:
+                # The others are still worth measuring.
+                failed.append(name)
+                reports.append(Report(name, [Row("all of it", "failed", f"{type(error).__name__}: {error}")]))
+    console.print(_table(reports))
+    if arguments.json:
+        Run.of(target, arguments.scenario, arguments.scale, reports).write(arguments.json)
+    if arguments.plot:
+        arguments.plot.write_text(draw([bars for report in reports for bars in report.bars]))
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def _parse(description: str, scenarios: Mapping[str, Scenario]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
+    short = ", ".join(name for name, scenario in scenarios.items() if scenario.short)
+    long = ", ".join(name for name, scenario in scenarios.items() if not scenario.short)
+    only = f"; only when named: {long}" if long else ""
+    parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help=f"default: {short}{only}")
     parser.add_argument(
         "--scale", type=_scale, default=1.0, metavar="FACTOR", help="multiply all sizes; 0.01 tries a scenario out"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every sample")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="also draw the figures")
-
-
-def run_all(target: str, chosen: Mapping[str, Measure], arguments: argparse.Namespace) -> None:
-    """Measure, print, and write what was asked for; what failed is said at the end, and spoils nothing else."""
-    # A table in a file or a log needs no width of a terminal.
-    console = Console() if sys.stdout.isatty() else Console(width=180)
-    reports, failures = [], []
-    for name, measure in chosen.items():
-        with console.status(f"Measuring {name}"):
-            try:
-                reports.append(measure(arguments.scale))
-            except Exception as error:
-                failures.append(f"{name}: {type(error).__name__}: {error}")
-    console.print(_table(reports))
-    run = Run.of(target, arguments.scale, reports)
-    if arguments.json:
-        run.write(arguments.json)
-    if arguments.plot:
-        arguments.plot.write_text(draw([bars for report in reports for bars in report.bars]))
-    if failures:
-        sys.exit("\n".join(failures))
+    arguments = parser.parse_args()
+    if unknown := set(arguments.scenario) - set(scenarios):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; accepts {', '.join(scenarios)}")
+    return arguments
 
 
 def _table(reports: Sequence[Report]) -> Table:

@@ -71,12 +71,13 @@ class Mitosis:
 
 
 @contextlib.contextmanager
-def mitosis_up(*, workers: int, managers: int = 1) -> Iterator[Mitosis]:
+def mitosis_up(*, workers: int, managers: int = 1, coordinators: int = 1) -> Iterator[Mitosis]:
     """Run `mitosis up` on free ports in an empty directory, and stop it.
 
     Args:
         workers: Of each manager.
         managers: How many.
+        coordinators: Processes of the coordinator.
 
     Raises:
         RuntimeError: It did not start, or it did not stop.
@@ -86,7 +87,7 @@ def mitosis_up(*, workers: int, managers: int = 1) -> Iterator[Mitosis]:
         ports = ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
         program = Path(sys.executable).with_name("mitosis")
         command = [str(program), "up", "--data-dir", directory, *ports]
-        command += ["--workers", str(workers), "--managers", str(managers)]
+        command += ["--workers", str(workers), "--managers", str(managers), "--coordinators", str(coordinators)]
         with (data_dir / "up.log").open("w+") as log:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
             try:

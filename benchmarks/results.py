@@ -7,7 +7,6 @@ import os
 import platform
 import shlex
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -61,11 +60,11 @@ class Run:
     reports: list[Report]
 
     @classmethod
-    def of(cls, target: str, scale: float, reports: list[Report]) -> Run:
-        """The run that this process made for a target of the Makefile."""
-        arguments = shlex.join(sys.argv[1:])
-        command = f"make {target} ARGS={shlex.quote(arguments)}" if arguments else f"make {target}"
-        return cls(datetime.now(UTC).isoformat(timespec="minutes"), command, _machine(), scale, reports)
+    def of(cls, target: str, names: Sequence[str], scale: float, reports: list[Report]) -> Run:
+        """The run that was just made of a target of the Makefile, with the names and the scale that it was given."""
+        arguments = [*names, *(["--scale", f"{scale:g}"] if scale != 1 else [])]
+        command = f"make {target} ARGS={shlex.quote(shlex.join(arguments))}" if arguments else f"make {target}"
+        return cls(datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), command, _machine(), scale, reports)
 
     @classmethod
     def read(cls, path: Path) -> Run:
@@ -124,6 +123,6 @@ def _machine() -> str:
     gigabytes = psutil.virtual_memory().total / 2**30
     load = os.getloadavg()[0]
     return (
-        f"{len(os.sched_getaffinity(0))} cores, {gigabytes:.0f} GB, {platform.system()} {platform.release()}, "
+        f"{len(os.sched_getaffinity(0))} cores, {gigabytes:.0f} GB, {platform.system()}, "
         f"Python {platform.python_version()}, load at the end {load:.1f}"
     )

@@ -24,7 +24,14 @@ class Timing:
 
 
 def run_warm(mitosis: Mitosis, name: str, count: int, task: Callable[[int], NewTask], *, workers: int) -> Timing:
-    """Run a suite of `count` tasks; `task` makes task number i, and -1 makes one for the warm-up.
+    """Run a suite of so many tasks.
+
+    Args:
+        mitosis: Where.
+        name: The suite's.
+        count: Tasks that are measured.
+        task: Makes task number i; -1 is one of the warm-up.
+        workers: Of all managers together; each starts as many as it has room for.
 
     Raises:
         RuntimeError: Not all of them completed.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.harness import Mitosis
-from benchmarks.parts import coordinator_up, managers_of
+from benchmarks.harness import Mitosis, mitosis_up
 from benchmarks.results import Bars, Report, Row, at_least, median, scaled
 from benchmarks.warm import run_warm
 from mitosis_client.specs import NewTask
@@ -25,11 +24,8 @@ def run(scale: float) -> Report:
     shares: dict[int, list[float]] = {count: [] for count in PROCESSES}
     for _ in range(ROUNDS):
         for count in PROCESSES:
-            with (
-                coordinator_up({"server": {"workers": count}}) as coordinator,
-                managers_of(coordinator, MANAGERS, WORKERS_EACH),
-            ):
-                rate, share = _round(coordinator.mitosis, tasks)
+            with mitosis_up(workers=WORKERS_EACH, managers=MANAGERS, coordinators=count) as mitosis:
+                rate, share = _round(mitosis, tasks)
             rates[count].append(rate)
             shares[count].append(share)
     one = median(rates[1])
@@ -60,9 +56,16 @@ def _round(mitosis: Mitosis, tasks: int) -> tuple[float, float]:
         mitosis,
         NAME,
         tasks,
-        lambda index: NewTask(handler="benchmarks.tasks:noop", payload=index),
-        workers=WORKERS_EACH,
+        _task,
+        workers=MANAGERS * WORKERS_EACH,
     )
     after = mitosis.cpu_seconds_each()["coordinator"]
     used = [seconds - before.get(pid, 0.0) for pid, seconds in after.items()]
     return tasks / timing.total, max(used) / sum(used)
+
+
+def _task(index: int) -> NewTask:
+    if index < 0:
+        # Long enough that every manager has started its workers before the warm-up is over.
+        return NewTask(handler="benchmarks.tasks:sleep", payload=0.05)
+    return NewTask(handler="benchmarks.tasks:noop", payload=index)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
+from benchmarks.coordinator import Coordinator, coordinator_up
 from benchmarks.fleet import TAG, Fleet, fleet
 from benchmarks.harness import Mitosis, suite_spec
-from benchmarks.parts import Coordinator, coordinator_up
 from benchmarks.results import Report, Row, below, scaled
 from mitosis.v1 import manager_stream_pb2 as pb
 from mitosis_client import AsyncClient

@@ -1,8 +1,7 @@
-"""A coordinator with a configuration of its own, and its managers, where `mitosis up` offers no choice."""
+"""A coordinator without managers, with a configuration of its own, and with a restart."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 import subprocess
@@ -16,13 +15,10 @@ import psutil
 import yaml
 
 from benchmarks.harness import Mitosis, await_file, stop
-from mitosis_client import AsyncClient, ManagerState
 from mitosis_client.connection import write_private
-from mitosis_client.local.layout import GROUP, Layout, Ports, coordinator_config, manager_config
+from mitosis_client.local.layout import Layout, Ports, coordinator_config
 
 Sections = Mapping[str, Mapping[str, str | int]]
-
-CONNECT_TIMEOUT_SECONDS = 120
 
 
 @dataclass(slots=True)
@@ -60,34 +56,6 @@ def coordinator_up(sections: Sections) -> Iterator[Coordinator]:
             stop(coordinator.process, signal.SIGTERM)
 
 
-@contextlib.contextmanager
-def managers_of(coordinator: Coordinator, managers: int, workers: int) -> Iterator[None]:
-    """Run so many managers, with so many workers each, and stop them.
-
-    Raises:
-        RuntimeError: One did not stop.
-        TimeoutError: Not all of them connected.
-    """
-    mitosis, layout = coordinator.mitosis, coordinator.layout
-    processes: list[subprocess.Popen[bytes]] = []
-    asyncio.run(_register(mitosis, layout, managers))
-    try:
-        for number in range(1, managers + 1):
-            files = layout.manager(number)
-            config = manager_config(files, workers, mitosis.http, mitosis.address)
-            write_private(files.config, yaml.safe_dump(config))
-            command = [sys.executable, "-m", "mitosis_nodemgr", "--config", str(files.config), "--allow-several"]
-            with (files.root / "log").open("w") as log:
-                processes.append(subprocess.Popen([*command, "--die-with-parent"], stdout=log, stderr=log))
-        asyncio.run(_connected(mitosis))
-        yield
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        for process in processes:
-            stop(process, signal.SIGTERM)
-
-
 def _start(layout: Layout, sections: Sections, ports: Ports) -> tuple[subprocess.Popen[bytes], Mitosis]:
     config: dict[str, object] = dict(coordinator_config(layout, ports))
     for name, values in sections.items():
@@ -108,22 +76,6 @@ def _start(layout: Layout, sections: Sections, ports: Ports) -> tuple[subprocess
         raise
     mitosis = Mitosis(ready["grpc"], ready["http"], ready["token"], layout.root, psutil.Process(process.pid))
     return process, mitosis
-
-
-async def _register(mitosis: Mitosis, layout: Layout, managers: int) -> None:
-    memberships = [{"group_name": GROUP, "role": "Worker"}]
-    async with AsyncClient(mitosis.address, token=mitosis.token) as client:
-        for number in range(1, managers + 1):
-            files = layout.manager(number)
-            files.root.mkdir(parents=True)
-            granted = await client.register_manager(files.name, group_memberships=memberships)
-            write_private(files.token, granted.token)
-
-
-async def _connected(mitosis: Mitosis) -> None:
-    async with AsyncClient(mitosis.address, token=mitosis.token) as client, asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-        while any([manager.state is ManagerState.OFFLINE async for manager in client.list_managers()]):
-            await asyncio.sleep(0.1)
 
 
 def _port(address: str) -> int:
