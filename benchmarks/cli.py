@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ def main(target: str, description: str, scenarios: Mapping[str, Scenario]) -> No
                 reports.append(scenarios[name].run(arguments.scale))
             except Exception as error:
                 # The others are still worth measuring.
+                traceback.print_exc()
                 failed.append(name)
                 reports.append(Report(name, [Row("all of it", "failed", f"{type(error).__name__}: {error}")]))
     console.print(_table(reports))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import grpc.aio
+from google.protobuf.message import Message
 
 from benchmarks.harness import Mitosis
 from mitosis.v1 import manager_stream_pb2 as pb
-from mitosis_client import AsyncClient
+from mitosis_client import AsyncClient, Registration
 from tests.support.scripted_manager import ScriptedManager
 
 TAG = "fleet"
@@ -26,10 +27,24 @@ _CHANNEL_OPTIONS = [
 _LOST = (AssertionError, TimeoutError, asyncio.InvalidStateError, grpc.aio.AioRpcError)
 
 
+class _Member(ScriptedManager):
+    """A scripted manager whose signs of life come between its other messages: a call takes one write at a time."""
+
+    patience_seconds = 900.0
+
+    def __init__(self, channel: grpc.aio.Channel, name: str, registered: Registration) -> None:
+        super().__init__(channel, name, registered.manager.uuid, registered.token, [TAG], 1)
+        self._writing = asyncio.Lock()
+
+    async def send(self, **message: Message) -> None:
+        async with self._writing:
+            await super().send(**message)
+
+
 class Fleet:
     """Connected managers with the tag `fleet`, which give their signs of life."""
 
-    def __init__(self, managers: list[ScriptedManager]) -> None:
+    def __init__(self, managers: Sequence[ScriptedManager]) -> None:
         self.managers = managers
 
     async def each(self, act: Callable[[ScriptedManager], Awaitable[object]], *, in_flight: int = _IN_FLIGHT) -> None:
@@ -72,7 +87,7 @@ async def fleet(mitosis: Mitosis, client: AsyncClient, size: int) -> AsyncIterat
     memberships = [{"group_name": "default", "role": "Worker"}]
     async with contextlib.AsyncExitStack() as stack:
 
-        async def register(number: int) -> ScriptedManager:
+        async def register(number: int) -> _Member:
             async with slots:
                 name = f"{TAG}-{number}"
                 registered = await client.register_manager(
@@ -80,7 +95,7 @@ async def fleet(mitosis: Mitosis, client: AsyncClient, size: int) -> AsyncIterat
                 )
             channel = grpc.aio.insecure_channel(mitosis.address, options=_CHANNEL_OPTIONS)
             await stack.enter_async_context(channel)
-            return ScriptedManager(channel, name, registered.manager.uuid, registered.token, [TAG], 1)
+            return _Member(channel, name, registered)
 
         connected = Fleet(await asyncio.gather(*(register(number) for number in range(size))))
         await connected.each(lambda manager: manager.attach())

@@ -42,6 +42,8 @@ class Attempt(Protocol):
 class ScriptedManager:
     """One manager process; `attach` after `drop` is its reconnect, `restart` a new process on the same machine."""
 
+    patience_seconds = PATIENCE_SECONDS
+
     def __init__(
         self, channel: grpc.aio.Channel, name: str, identifier: str, token: str, tags: Iterable[str], max_workers: int
     ) -> None:
@@ -111,7 +113,7 @@ class ScriptedManager:
 
     async def receive(self, kind: str) -> Any:
         """The next message of a kind; others wait for their turn."""
-        async with asyncio.timeout(PATIENCE_SECONDS), self._arrived:
+        async with asyncio.timeout(self.patience_seconds), self._arrived:
             while True:
                 for place, message in enumerate(self._inbox):
                     if message.WhichOneof("message") == kind:
@@ -127,7 +129,7 @@ class ScriptedManager:
 
     async def ended(self) -> grpc.aio.AioRpcError | None:
         """Wait for the coordinator to end the stream; the error it ended with."""
-        async with asyncio.timeout(PATIENCE_SECONDS), self._arrived:
+        async with asyncio.timeout(self.patience_seconds), self._arrived:
             while self._ended is False:
                 await self._arrived.wait()
         assert not isinstance(self._ended, bool)
