@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import resource
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import grpc.aio
@@ -44,8 +46,17 @@ class _Member(ScriptedManager):
 class Fleet:
     """Connected managers with the tag `fleet`, which give their signs of life."""
 
-    def __init__(self, managers: Sequence[ScriptedManager]) -> None:
+    def __init__(self, managers: Sequence[ScriptedManager], register_seconds: float) -> None:
         self.managers = managers
+        # Until all had their tokens, and then until all streams were open.
+        self.register_seconds = register_seconds
+        self.connect_seconds = 0.0
+
+    async def connect(self) -> None:
+        """Attach every manager for the first time."""
+        began = time.perf_counter()
+        await self.each(lambda manager: manager.attach())
+        self.connect_seconds = time.perf_counter() - began
 
     async def each(self, act: Callable[[ScriptedManager], Awaitable[object]], *, in_flight: int = _IN_FLIGHT) -> None:
         """Let every manager do something, so many at a time."""
@@ -80,6 +91,12 @@ class Fleet:
                 await asyncio.sleep(HEARTBEAT_SECONDS / len(self.managers))
 
 
+def allow_connections() -> None:
+    """Let this process and those it starts have as many open files as the system permits."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 @contextlib.asynccontextmanager
 async def fleet(mitosis: Mitosis, client: AsyncClient, size: int) -> AsyncIterator[Fleet]:
     """Register and connect so many managers, and disconnect them at the end."""
@@ -97,8 +114,10 @@ async def fleet(mitosis: Mitosis, client: AsyncClient, size: int) -> AsyncIterat
             await stack.enter_async_context(channel)
             return _Member(channel, name, registered)
 
-        connected = Fleet(await asyncio.gather(*(register(number) for number in range(size))))
-        await connected.each(lambda manager: manager.attach())
+        began = time.perf_counter()
+        managers = await asyncio.gather(*(register(number) for number in range(size)))
+        connected = Fleet(managers, time.perf_counter() - began)
+        await connected.connect()
         beating = asyncio.create_task(connected.beat())
         try:
             yield connected
