@@ -24,6 +24,8 @@ Run = Callable[..., Awaitable[Any]]
 def run(coordinator: RunningCoordinator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """The command as the administrator, unless a token is given."""
     # The coordinator of this process would write its log among the answers.
+    before = structlog.get_config()
+    structlog.reset_defaults()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -34,7 +36,7 @@ def run(coordinator: RunningCoordinator, tmp_path: Path, monkeypatch: pytest.Mon
         return await asyncio.to_thread(CliRunner().invoke, app, arguments, input=stdin, env=environment)
 
     yield invoke
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 async def test_an_administrator_makes_users_and_groups(run: Run, coordinator: RunningCoordinator) -> None:

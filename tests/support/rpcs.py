@@ -9,6 +9,8 @@ import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+_TRIES = 10
+
 
 def methods(services: Iterable[ServiceDescriptor]) -> dict[str, MethodDescriptor]:
     """The methods of services by full name, as in `mitosis.v1.AuthService/Login`."""
@@ -29,13 +31,17 @@ async def call(
         request_serializer=GetMessageClass(method.input_type).SerializeToString,
         response_deserializer=GetMessageClass(method.output_type).FromString,
     )
-    calling = rpc(_one(request) if method.client_streaming else request, metadata=metadata, timeout=30)
-    if not method.server_streaming:
-        return await calling
-    try:
-        return await anext(aiter(calling), None)
-    finally:
-        calling.cancel()
+    for tries_left in reversed(range(_TRIES)):
+        calling = rpc(_one(request) if method.client_streaming else request, metadata=metadata, timeout=30)
+        try:
+            return await (anext(aiter(calling), None) if method.server_streaming else calling)
+        except grpc.aio.AioRpcError as error:
+            # A refusal that comes while the request is being written may be lost (grpc/grpc#36066).
+            if not (method.client_streaming and tries_left and error.details() == "Internal error from Core"):
+                raise
+        finally:
+            calling.cancel()
+    raise AssertionError("the last try returns or raises")
 
 
 async def _one(request: Any) -> AsyncIterator[Any]:

@@ -164,7 +164,7 @@ async def test_a_failure_without_a_hook_report_counts_too(api: Api) -> None:
     await manager.take()
     await manager.finish(pb.FINISH_REASON_PREPARATION_FAILED)
     failed = await api.suite_when(suite.uuid, lambda s: s.state == FAILED)
-    assert failed.reason == "1 preparations in a row failed; the last: the manager could not start the suite"
+    assert failed.reason == "preparation failed: the manager could not start the suite"
 
 
 async def test_the_same_failure_told_twice_counts_once(api: Api) -> None:
