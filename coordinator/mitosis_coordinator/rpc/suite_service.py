@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from mitosis.v1 import suite_service_pb2 as pb
 from mitosis.v1 import suite_service_pb2_grpc
 from mitosis_coordinator.domain.errors import InvalidField, ShuttingDown
 from mitosis_coordinator.domain.rules import Rules
-from mitosis_coordinator.domain.suite import Suite
+from mitosis_coordinator.domain.suite import FINAL_STATES, Suite
 from mitosis_coordinator.rpc import enums, requests
 from mitosis_coordinator.rpc.context import current_user, renewed_user
 from mitosis_coordinator.rpc.convert import eligible_message, suite_message
@@ -129,26 +130,31 @@ class SuiteServicer(suite_service_pb2_grpc.SuiteServiceServicer):
     ) -> AsyncIterator[pb.WatchSuiteResponse]:
         suite_id = _uuid(request.uuid)
         # Subscribed before the first read, so that no change falls between.
-        with self._signals.watching(suite_id) as changed:
+        with self._signals.watching(suite_id) as watch:
             before: Suite | None = None
             while True:
-                changed.clear()
+                watch.changed.clear()
                 if self._signals.closing:
                     raise ShuttingDown("the coordinator is going down")
                 user = await renewed_user()
                 suite = await self._service.peek(user, suite_id)
-                if suite.settled:
+                if suite.state in FINAL_STATES and suite != before:
+                    # With everything, so that who waited need not ask again.
                     yield pb.WatchSuiteResponse(suite=suite_message(await self._service.get(user, suite_id)))
-                    return
-                if suite != before:
+                elif suite != before:
                     yield pb.WatchSuiteResponse(suite=suite_message(suite))
+                if suite.settled:
+                    return
                 before = suite
                 try:
                     async with asyncio.timeout(WATCH_SWEEP_SECONDS):
-                        await changed.wait()
+                        await watch.changed.wait()
                 except TimeoutError:
                     continue
-                await asyncio.sleep(WATCH_PAUSE_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(WATCH_PAUSE_SECONDS):
+                        await watch.ended.wait()
+                watch.ended.clear()
 
 
 def page_start(list_name: str, filters: dict[str, object], token: str) -> UUID | None:

@@ -29,8 +29,8 @@ class Completion:
                 finished = await suites.complete(connection, suite_id)
             if finished:
                 log.info("suite_completed", suite_uuid=str(suite_id))
+                self._signals.suite_ended(suite_id)
                 self._sessions.release_suite(suite_id)
-                self._signals.suite_changed(suite_id)
             else:
                 # It is quiet and waits for its auto-close time.
                 self._signals.deadline_changed()

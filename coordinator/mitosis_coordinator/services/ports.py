@@ -17,6 +17,9 @@ class Signals(Protocol):
     def suite_changed(self, suite_id: UUID) -> None:
         """State or counters of a suite changed."""
 
+    def suite_ended(self, suite_id: UUID) -> None:
+        """A suite is final, which whoever waits for it wants to know at once."""
+
     def tasks_ready(self, suite_id: UUID) -> None:
         """A suite has tasks to hand out, or is open for managers in a way that it was not before."""
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 from uuid import UUID
 
 from mitosis_coordinator.domain.hints import Hint, HintKind, Tell, tell_nobody
+
+Waiter = TypeVar("Waiter")
+
+
+class Watch:
+    """What wakes somebody who watches a suite: `changed` by anything, `ended` when the suite is final as well."""
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+        self.ended = asyncio.Event()
 
 
 class SignalHub:
@@ -18,7 +29,7 @@ class SignalHub:
 
     def __init__(self, tell: Tell = tell_nobody) -> None:
         self._tell = tell
-        self._watchers: dict[UUID, set[asyncio.Event]] = {}
+        self._watchers: dict[UUID, set[Watch]] = {}
         self._feeders: dict[UUID, set[asyncio.Event]] = {}
         self._group_feeders: dict[UUID, set[asyncio.Event]] = {}
         self._on_work: list[Callable[[], None]] = []
@@ -29,6 +40,12 @@ class SignalHub:
     def suite_changed(self, suite_id: UUID) -> None:
         """Wake those who watch the suite."""
         self._announce(Hint(HintKind.SUITE_CHANGED, suite_id))
+
+    def suite_ended(self, suite_id: UUID) -> None:
+        """Wake those who watch the suite, without the pause that they make between two changes."""
+        for watch in self._watchers.get(suite_id, ()):
+            watch.ended.set()
+        self.suite_changed(suite_id)
 
     def tasks_ready(self, suite_id: UUID) -> None:
         """Wake the sessions that hold the suite, and whoever finds managers for suites."""
@@ -50,7 +67,7 @@ class SignalHub:
         """Wake those in this process whom a hint is for."""
         match hint:
             case Hint(HintKind.SUITE_CHANGED, UUID() as suite_id):
-                _set(self._watchers.get(suite_id, ()))
+                _set(watch.changed for watch in self._watchers.get(suite_id, ()))
             case Hint(HintKind.TASKS_READY, UUID() as suite_id):
                 _set(self._feeders.get(suite_id, ()))
                 _call(self._on_work)
@@ -62,7 +79,8 @@ class SignalHub:
             case Hint(HintKind.DEADLINE_CHANGED):
                 _call(self._on_deadline)
             case Hint(HintKind.EVERYTHING):
-                for table in (self._watchers, self._feeders, self._group_feeders):
+                self._wake_watchers()
+                for table in (self._feeders, self._group_feeders):
                     for events in table.values():
                         _set(events)
                 _call(self._on_work)
@@ -71,8 +89,7 @@ class SignalHub:
     async def close(self) -> None:
         """Wake everybody who watches a suite, to see that `closing` is true."""
         self.closing = True
-        for events in self._watchers.values():
-            _set(events)
+        self._wake_watchers()
 
     def tail_reached(self, suite_id: UUID) -> None:
         """Wake whoever levels tails: a holder of the suite has nothing to run, or more than it runs."""
@@ -91,10 +108,10 @@ class SignalHub:
         self._on_tail.append(notify)
 
     @contextmanager
-    def watching(self, suite_id: UUID) -> Iterator[asyncio.Event]:
-        """An event that is set whenever the suite changes."""
-        with _registered(self._watchers, suite_id, asyncio.Event()) as event:
-            yield event
+    def watching(self, suite_id: UUID) -> Iterator[Watch]:
+        """Events that are set whenever the suite changes."""
+        with _registered(self._watchers, suite_id, Watch()) as watch:
+            yield watch
 
     @contextmanager
     def feeding(self, suite_id: UUID, event: asyncio.Event) -> Iterator[None]:
@@ -107,6 +124,10 @@ class SignalHub:
         """Have `event` set whenever the group has tasks of no suite to hand out."""
         with _registered(self._group_feeders, group_id, event):
             yield
+
+    def _wake_watchers(self) -> None:
+        for watches in self._watchers.values():
+            _set(watch.changed for watch in watches)
 
     def _announce(self, hint: Hint) -> None:
         self.hear(hint)
@@ -124,11 +145,11 @@ def _call(notified: Iterable[Callable[[], None]]) -> None:
 
 
 @contextmanager
-def _registered(table: dict[UUID, set[asyncio.Event]], key: UUID, event: asyncio.Event) -> Iterator[asyncio.Event]:
-    table.setdefault(key, set()).add(event)
+def _registered(table: dict[UUID, set[Waiter]], key: UUID, waiter: Waiter) -> Iterator[Waiter]:
+    table.setdefault(key, set()).add(waiter)
     try:
-        yield event
+        yield waiter
     finally:
-        table[key].discard(event)
+        table[key].discard(waiter)
         if not table[key]:
             del table[key]

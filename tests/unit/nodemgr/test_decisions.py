@@ -125,8 +125,10 @@ def test_a_share_is_fair_short_and_never_nothing(buffered: int, workers: int, se
     assert given_out <= min(buffered, prefetch.MAX_GIVE)
     assert (given_out > 0) == (buffered > 0)
     assert given_out <= -(-buffered // workers)
-    if seconds >= prefetch.GIVE_SECONDS:
+    if seconds > prefetch.PAIR_SECONDS:
         assert given_out <= 1
+    elif seconds > prefetch.GIVE_SECONDS:
+        assert given_out <= 2
 
 
 def test_one_long_task_among_short_ones_stops_the_batches() -> None:

@@ -187,7 +187,7 @@ class SuiteCalls(Calls):
                             if inspect.isawaitable(outcome):
                                 await outcome
                         if suite.state.is_finished and (_is_released(suite) or not until_released):
-                            break
+                            return suite
                 return await self.get_suite(uuid)
         except TimeoutError:
             raise DeadlineExceeded(f"suite {uuid} did not end within {timeout:g} s") from None

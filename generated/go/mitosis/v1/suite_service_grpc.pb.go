@@ -88,9 +88,9 @@ type SuiteServiceClient interface {
 	// back the rest and lets go. Idempotent.
 	// Errors: INVALID_FIELD, NOT_FOUND (suite), PERMISSION_DENIED, WRONG_STATE (Cancelled).
 	RemoveSuiteManagers(ctx context.Context, in *RemoveSuiteManagersRequest, opts ...grpc.CallOption) (*RemoveSuiteManagersResponse, error)
-	// Sends the suite now and after every change, at most ten times a second, and
-	// ends after the suite was sent in state Complete, Cancelled or Failed with no
-	// manager holding it. Safe to call again after a broken connection.
+	// Sends the suite now and after every change, at most ten times a second and once it is Complete at once, and
+	// ends after the suite was sent in state Complete, Cancelled or Failed with no manager holding it; in these
+	// states with everything that `GetSuite` says. Safe to call again after a broken connection.
 	// Errors: INVALID_FIELD, NOT_FOUND, SHUTTING_DOWN.
 	WatchSuite(ctx context.Context, in *WatchSuiteRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchSuiteResponse], error)
 }
@@ -287,9 +287,9 @@ type SuiteServiceServer interface {
 	// back the rest and lets go. Idempotent.
 	// Errors: INVALID_FIELD, NOT_FOUND (suite), PERMISSION_DENIED, WRONG_STATE (Cancelled).
 	RemoveSuiteManagers(context.Context, *RemoveSuiteManagersRequest) (*RemoveSuiteManagersResponse, error)
-	// Sends the suite now and after every change, at most ten times a second, and
-	// ends after the suite was sent in state Complete, Cancelled or Failed with no
-	// manager holding it. Safe to call again after a broken connection.
+	// Sends the suite now and after every change, at most ten times a second and once it is Complete at once, and
+	// ends after the suite was sent in state Complete, Cancelled or Failed with no manager holding it; in these
+	// states with everything that `GetSuite` says. Safe to call again after a broken connection.
 	// Errors: INVALID_FIELD, NOT_FOUND, SHUTTING_DOWN.
 	WatchSuite(*WatchSuiteRequest, grpc.ServerStreamingServer[WatchSuiteResponse]) error
 	mustEmbedUnimplementedSuiteServiceServer()

@@ -210,9 +210,9 @@ class SuiteServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchSuite(self, request, context):
-        """Sends the suite now and after every change, at most ten times a second, and
-        ends after the suite was sent in state Complete, Cancelled or Failed with no
-        manager holding it. Safe to call again after a broken connection.
+        """Sends the suite now and after every change, at most ten times a second and once it is Complete at once, and
+        ends after the suite was sent in state Complete, Cancelled or Failed with no manager holding it; in these
+        states with everything that `GetSuite` says. Safe to call again after a broken connection.
         Errors: INVALID_FIELD, NOT_FOUND, SHUTTING_DOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -95,9 +95,9 @@ class SuiteServiceStub:
     Errors: INVALID_FIELD, NOT_FOUND (suite), PERMISSION_DENIED, WRONG_STATE (Cancelled).
     """
     WatchSuite: _grpc.UnaryStreamMultiCallable[_suite_service_pb2.WatchSuiteRequest, _suite_service_pb2.WatchSuiteResponse]
-    """Sends the suite now and after every change, at most ten times a second, and
-    ends after the suite was sent in state Complete, Cancelled or Failed with no
-    manager holding it. Safe to call again after a broken connection.
+    """Sends the suite now and after every change, at most ten times a second and once it is Complete at once, and
+    ends after the suite was sent in state Complete, Cancelled or Failed with no manager holding it; in these
+    states with everything that `GetSuite` says. Safe to call again after a broken connection.
     Errors: INVALID_FIELD, NOT_FOUND, SHUTTING_DOWN.
     """
 
@@ -168,9 +168,9 @@ class SuiteServiceAsyncStub(SuiteServiceStub):
     Errors: INVALID_FIELD, NOT_FOUND (suite), PERMISSION_DENIED, WRONG_STATE (Cancelled).
     """
     WatchSuite: _aio.UnaryStreamMultiCallable[_suite_service_pb2.WatchSuiteRequest, _suite_service_pb2.WatchSuiteResponse]  # type: ignore[assignment]
-    """Sends the suite now and after every change, at most ten times a second, and
-    ends after the suite was sent in state Complete, Cancelled or Failed with no
-    manager holding it. Safe to call again after a broken connection.
+    """Sends the suite now and after every change, at most ten times a second and once it is Complete at once, and
+    ends after the suite was sent in state Complete, Cancelled or Failed with no manager holding it; in these
+    states with everything that `GetSuite` says. Safe to call again after a broken connection.
     Errors: INVALID_FIELD, NOT_FOUND, SHUTTING_DOWN.
     """
 
@@ -310,9 +310,9 @@ class SuiteServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _suite_service_pb2.WatchSuiteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_suite_service_pb2.WatchSuiteResponse], _abc.AsyncIterator[_suite_service_pb2.WatchSuiteResponse]]:
-        """Sends the suite now and after every change, at most ten times a second, and
-        ends after the suite was sent in state Complete, Cancelled or Failed with no
-        manager holding it. Safe to call again after a broken connection.
+        """Sends the suite now and after every change, at most ten times a second and once it is Complete at once, and
+        ends after the suite was sent in state Complete, Cancelled or Failed with no manager holding it; in these
+        states with everything that `GetSuite` says. Safe to call again after a broken connection.
         Errors: INVALID_FIELD, NOT_FOUND, SHUTTING_DOWN.
         """
 
