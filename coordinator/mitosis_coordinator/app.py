@@ -32,6 +32,7 @@ from mitosis_coordinator.gateway.app import Discovery, Gateway, build_http_app, 
 from mitosis_coordinator.gateway.forms import BodyLimits
 from mitosis_coordinator.gateway.server import ConnectionLimits, HttpServer
 from mitosis_coordinator.metrics import RpcMetrics
+from mitosis_coordinator.open_files import allow_connections
 from mitosis_coordinator.peers.bus import HintBus
 from mitosis_coordinator.private_file import write_private
 from mitosis_coordinator.rpc.admin_service import AdminServicer
@@ -217,6 +218,7 @@ async def run(config: CoordinatorConfig, config_file: Path | None = None) -> int
         The exit code: 0 after a signal, 1 after a death.
     """
     common_log.configure(config.logging.level, config.logging.format, config.logging.output, pid=os.getpid())
+    allow_connections(config.stream.max_connections)
     asked_to_stop = asyncio.Event()
     starting = asyncio.current_task()
 
