@@ -107,8 +107,8 @@ class ReportPump:
         self._cancel_timer()
         if not self._connected:
             return
-        self._flushed_at = asyncio.get_running_loop().time()
         while (batch := self._ledger.seal()) is not None:
+            self._flushed_at = asyncio.get_running_loop().time()
             self._send(stream.ConnectRequest(task_reports=batch))
 
     def _cancel_timer(self) -> None:

@@ -438,7 +438,7 @@ async def test_what_the_coordinator_gave_away_is_dropped(
     manager = await start()
     await executing(coordinator, tmp_path, env_cleanup=hook_pb2.EnvHookSpec(command=f"touch {tmp_path}/cleaned"))
     coordinator.submit([(name, handler("nap", "1000")) for name in ids(2)])
-    await coordinator.until(lambda: coordinator.messages("tasks_started"))
+    await coordinator.until(lambda: len(started_tasks(coordinator)) == 2)
     coordinator.live.clear()
     coordinator.said.clear()
     coordinator.drop()

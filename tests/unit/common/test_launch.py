@@ -29,5 +29,7 @@ def test_an_interrupt_leaves_no_traceback(tmp_path: Path, module: str, code: int
         text=True,
         timeout=30,
         check=False,
+        # A shell starts its background jobs with the signal ignored, and tests may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert (done.returncode, done.stderr) == (code, "")
