@@ -21,6 +21,8 @@ from mitosis_worker.spec import SpecError, effective_spec, executor_of
 _FLUSH_SECONDS = 0.05
 # The guard against a lost order.
 _ORDERS_SECONDS = 2.0
+# How soon a task that was told to stop is told again; see `HandlerExecutor`.
+_STOP_AGAIN_SECONDS = 0.1
 # Orders for tasks that this worker does not run now: still to come, or over. The oldest are forgotten.
 _REMEMBERED_CANCELLATIONS = 1024
 
@@ -47,7 +49,7 @@ class Stoppable(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Stop the run."""
+        """Stop the run. May be repeated until it ends."""
         ...
 
 
@@ -83,6 +85,8 @@ class WorkerLoop:
         self._changing = threading.Lock()
         self._current: tuple[_Attempt, Stoppable] | None = None
         self._cancelled: dict[_Attempt, None] = {}
+        # The task that was told to stop, as long as it runs. Belongs to the thread that takes orders.
+        self._stopping: _Attempt | None = None
 
     def leave(self) -> None:
         """End the loop after the current task."""
@@ -171,7 +175,7 @@ class WorkerLoop:
     def _take_orders(self) -> None:
         try:
             while not self._leaving or self._current is not None:
-                self._obey(_ORDERS_SECONDS)
+                self._obey(_STOP_AGAIN_SECONDS if self._stopping else _ORDERS_SECONDS)
                 while self._flush_requested and not (self._leaving and self._current is None):
                     self._obey(_FLUSH_SECONDS)
                     # Before the look at the reports: one that comes after it asks again.
@@ -186,17 +190,26 @@ class WorkerLoop:
             self.leave()
 
     def _obey(self, timeout: float) -> None:
+        if self._stopping is not None and not self._stop(self._stopping):
+            self._stopping = None
         for order in self._comm.orders(timeout):
             if order.HasField("leave"):
                 self.leave()
             elif order.HasField("cancel_task"):
                 self._cancel((order.cancel_task.task_uuid, order.cancel_task.attempt))
 
-    def _cancel(self, attempt: _Attempt) -> None:
+    def _stop(self, attempt: _Attempt) -> bool:
         with self._changing:
-            if self._current is not None and self._current[0] == attempt:
-                self._current[1].cancel()
-                return
+            if self._current is None or self._current[0] != attempt:
+                return False
+            self._current[1].cancel()
+            return True
+
+    def _cancel(self, attempt: _Attempt) -> None:
+        if self._stop(attempt):
+            self._stopping = attempt
+            return
+        with self._changing:
             # The order may be here before the task it is about.
             self._cancelled[attempt] = None
             if len(self._cancelled) > _REMEMBERED_CANCELLATIONS:

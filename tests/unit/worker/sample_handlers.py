@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -65,6 +66,13 @@ def stubborn(seconds: float) -> str:
     except BaseException:
         return "went on"
     return "slept"
+
+
+def swallow_one_alarm(seconds: float) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    signal.sigwait([signal.SIGALRM])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    time.sleep(seconds)
 
 
 def spin(seconds: float) -> None:

@@ -157,6 +157,14 @@ def test_cancel_stops_it(executor: HandlerExecutor, name: str) -> None:
     assert run(executor, "wait", 0).result.return_value == '"waited"'
 
 
+def test_a_limit_is_announced_again_until_it_is_noticed(executor: HandlerExecutor) -> None:
+    # As long as the signal is blocked, one is pending and all others are lost; it is taken away unseen.
+    began = time.monotonic()
+    ending = run(executor, "swallow_one_alarm", 20, timeout_seconds=0.1)
+    assert ending.outcome == TIMED_OUT
+    assert time.monotonic() - began < 5
+
+
 @pytest.mark.parametrize("name", ["echo", "wait"])
 def test_a_cancellation_before_the_start_is_not_lost(executor: HandlerExecutor, name: str) -> None:
     executor.arm()

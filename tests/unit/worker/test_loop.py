@@ -182,6 +182,26 @@ def test_cancel_stops_the_task_that_runs_and_no_other(harness: Harness, running:
     assert [report.outcome for report in reports] == [CANCELLED, COMPLETED]
 
 
+def test_a_cancellation_whose_signal_went_unnoticed_is_repeated(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill, lost = signal.pthread_kill, [True, True]
+
+    def unreliable(thread: int, number: int) -> None:
+        if lost:
+            lost.pop()
+        else:
+            kill(thread, number)
+
+    monkeypatch.setattr(signal, "pthread_kill", unreliable)
+    began = time.monotonic()
+    reports = harness.run(
+        [task("a", "sleep", "20"), task("b")], after=0.1, then=lambda: harness.comm.order(cancel("a"))
+    )
+    assert [report.outcome for report in reports] == [CANCELLED, COMPLETED]
+    assert time.monotonic() - began < 5
+
+
 def test_cancel_skips_a_task_that_is_still_to_come(harness: Harness) -> None:
     reports = harness.run(
         [task("a", "sleep", "0.4"), task("b")], after=0.1, then=lambda: harness.comm.order(cancel("b"))

@@ -25,6 +25,9 @@ MAX_RETURN_BYTES = 1024 * 1024
 
 _CANCEL_SIGNAL = signal.SIGUSR1
 _TIMEOUT_SIGNAL = signal.SIGALRM
+# A signal that comes just before a system call does not end it: Python looks for signals, lets go of its lock, and only
+# then calls. So a limit is announced again until it is noticed, and whoever cancels repeats that too.
+_REPEAT_SECONDS = 0.1
 _ACCEPTS = "accepts package.module:function, importable in the worker"
 
 Handler = Callable[[Any], Any]
@@ -72,7 +75,7 @@ class HandlerExecutor:
         self._cancel_requested = False
 
     def cancel(self) -> None:
-        """Stop the handler that runs, or that is about to."""
+        """Stop the handler that runs, or that is about to; repeat it until the run is over."""
         self._cancel_requested = True
         signal.pthread_kill(self._main_thread, _CANCEL_SIGNAL)
 
@@ -94,7 +97,7 @@ class HandlerExecutor:
         try:
             try:
                 if timeout is not None:
-                    signal.setitimer(signal.ITIMER_REAL, timeout)
+                    signal.setitimer(signal.ITIMER_REAL, timeout, _REPEAT_SECONDS)
                 # From here to its reset, and nowhere else, a signal may raise; wherever that happens, also in this
                 # `finally`, the clause below gets it. The flag falls before the exception is raised: it is raised once.
                 self._interruptible = True
