@@ -63,7 +63,9 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
         worker_registry,
         completion,
     )
-    submission = SubmissionService(database, signals, max_tasks_per_suite=config.task_suites.max_tasks_per_suite)
+    submission = SubmissionService(
+        database, signals, registry, max_tasks_per_suite=config.task_suites.max_tasks_per_suite
+    )
     explain = ExplainService(database, config.stream.heartbeat_timeout_seconds)
     managers = ManagerService(
         database,

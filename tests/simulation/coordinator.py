@@ -82,7 +82,7 @@ class SimulatedCoordinator:
         self.registry = registry
         self.suites = SuiteService(database, signals, registry, completion)
         self.tasks = TaskService(database, signals, registry, WorkerRegistry(0), completion)
-        self.submission = SubmissionService(database, signals, max_tasks_per_suite=1_000_000)
+        self.submission = SubmissionService(database, signals, registry, max_tasks_per_suite=1_000_000)
         # The stream asks nothing of it.
         no_managers = cast(ManagerService, None)
         self._servicer = ManagerServicer(

@@ -123,6 +123,10 @@ class ScriptedManager:
                     raise AssertionError(f"{self.name}: the stream ended before {kind}: {self._ended}")
                 await self._arrived.wait()
 
+    def arrived(self) -> list[pb.AssignedTask]:
+        """The tasks that arrived and were not received."""
+        return [task for message in self._inbox for task in message.task_batch.tasks]
+
     def waiting(self, kind: str) -> int:
         """How many messages of a kind arrived and were not received."""
         return sum(message.WhichOneof("message") == kind for message in self._inbox)

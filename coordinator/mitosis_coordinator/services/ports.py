@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 from mitosis_coordinator.domain.manager import ManagerMetrics
 from mitosis_coordinator.domain.task import AttemptRef
 from mitosis_coordinator.domain.worker import WorkerPulse
+from mitosis_coordinator.storage.tasks import ClaimedTask
 
 
 class Signals(Protocol):
@@ -31,6 +34,34 @@ class Signals(Protocol):
 
     def deadline_changed(self) -> None:
         """Something falls due that a background duty may not know of yet."""
+
+
+@dataclass(slots=True)
+class Vacancy:
+    """A connected manager that has nothing to run, and the right to claim tasks for it. Nobody else does so meanwhile.
+
+    Attributes:
+        manager_id: The manager.
+        assignment_id: By which it holds tasks.
+        session_epoch: Number of its session, which a claim has to name.
+        limit: How many tasks it takes at most; one or more.
+        claim_sent: Whether a claim may have been committed; to be set before.
+        claimed: What was claimed and committed; to be set after, and sent when the vacancy is given back.
+    """
+
+    manager_id: UUID
+    assignment_id: int
+    session_epoch: int
+    limit: int
+    claim_sent: bool = False
+    claimed: list[ClaimedTask] | None = None
+
+
+class Vacancies(Protocol):
+    """The managers connected here that have nothing to run."""
+
+    def vacancy(self, suite_id: UUID) -> AbstractAsyncContextManager[Vacancy | None]:
+        """Lend one that holds a suite and waits for its tasks, for one transaction; None when there is none."""
 
 
 class LiveSessions(Protocol):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from uuid import UUID
 
 from mitosis_coordinator.domain.errors import FieldViolation, InvalidField, LimitExceeded, NotFound, RequestIdReused
@@ -12,17 +13,22 @@ from mitosis_coordinator.domain.suite import SUITE, Suite, SuiteEvent, SuiteStat
 from mitosis_coordinator.domain.task import NewArray, NewTask, Retries
 from mitosis_coordinator.services.access import require_role
 from mitosis_coordinator.services.groups import group_for
-from mitosis_coordinator.services.ports import Signals
+from mitosis_coordinator.services.ports import Signals, Vacancies, Vacancy
 from mitosis_coordinator.storage import suites, task_arrays, tasks
 from mitosis_coordinator.storage.pool import Connection, Database
+from mitosis_coordinator.storage.tasks import ClaimedTask
+
+# Tasks of one request that may be claimed in the transaction that stores them.
+MAX_GIVEN_AT_ONCE = 32
 
 
 class SubmissionService:
     """Use cases of new tasks; each is one transaction."""
 
-    def __init__(self, database: Database, signals: Signals, *, max_tasks_per_suite: int) -> None:
+    def __init__(self, database: Database, signals: Signals, vacancies: Vacancies, *, max_tasks_per_suite: int) -> None:
         self._database = database
         self._signals = signals
+        self._vacancies = vacancies
         self._max_tasks_per_suite = max_tasks_per_suite
 
     async def submit(
@@ -61,20 +67,25 @@ class SubmissionService:
             RequestIdReused: The id was used for another request.
         """
         ids = uuid_block(len(new_tasks))
-        async with self._database.transaction(pipeline=True) as connection:
-            suite, group_id = await self._target(connection, principal, group_name, suite_id)
-            known = await self._known(connection, principal, request_id, fingerprint, ids)
-            if known is not None:
-                return known
-            # After that: a repetition is answered as the first call was, whatever became of the suite meanwhile.
-            if suite is not None:
-                SUITE.after(suite.state, SuiteEvent.SUBMITTED, str(suite.id))
-            _require_something_to_run(new_tasks, suite, field, before)
-            defaults = suite.spec.retries if suite is not None else Retries()
-            await tasks.insert(connection, ids, new_tasks, suite_id, group_id, principal.username, defaults)
-            if suite is not None:
-                await self._count_in(connection, suite, len(ids))
-        self._announce(suite_id, group_id)
+        async with self._vacancy(suite_id, len(ids)) as vacancy:
+            async with self._database.transaction(pipeline=True) as connection:
+                read_known = await self._send_request(connection, principal, request_id, fingerprint, ids)
+                suite, group_id = await self._target(connection, principal, group_name, suite_id)
+                known = await read_known()
+                if known is not None:
+                    return known
+                # After that: a repetition is answered as the first call was, whatever became of the suite meanwhile.
+                if suite is not None:
+                    SUITE.after(suite.state, SuiteEvent.SUBMITTED, str(suite.id))
+                _require_something_to_run(new_tasks, suite, field, before)
+                defaults = suite.spec.retries if suite is not None else Retries()
+                await tasks.insert(connection, ids, new_tasks, suite_id, group_id, principal.username, defaults)
+                claimed: list[ClaimedTask] = []
+                if suite is not None:
+                    claimed = await self._count_in(connection, suite, len(ids), vacancy)
+            if vacancy is not None:
+                vacancy.claimed = claimed
+        self._announce(suite_id, group_id, all_claimed=len(claimed) >= len(ids))
         return ids
 
     async def submit_array(
@@ -105,7 +116,8 @@ class SubmissionService:
         ids = uuid_block(len(array.payloads))
         async with self._database.transaction() as connection:
             suite, group_id = await self._target(connection, principal, "", suite_id)
-            known = await self._known(connection, principal, request_id, fingerprint, ids)
+            read_known = await self._send_request(connection, principal, request_id, fingerprint, ids)
+            known = await read_known()
             if known is not None:
                 return known
             if suite is None:
@@ -119,26 +131,41 @@ class SubmissionService:
         self._announce(suite_id, group_id)
         return ids
 
-    async def _known(
-        self, connection: Connection, principal: UserPrincipal, request_id: str, fingerprint: bytes, ids: UuidBlock
-    ) -> UuidBlock | None:
-        """What the same request stored before; None for a new one, which is remembered."""
-        if not request_id:
-            return None
-        wanted = suites.RememberedRequest(fingerprint, ids[0], len(ids))
-        known = await suites.remember_request(connection, principal.user_id, request_id, wanted)
-        if known is None:
-            return None
-        if known.fingerprint != fingerprint:
-            raise RequestIdReused(f"request_id {request_id} was used for another request")
-        return UuidBlock(known.resource_id, known.resource_count)
+    def _vacancy(self, suite_id: UUID | None, count: int) -> AbstractAsyncContextManager[Vacancy | None]:
+        """A manager that may get tasks in the transaction that stores them, which starts them milliseconds earlier.
 
-    def _announce(self, suite_id: UUID | None, group_id: UUID) -> None:
+        Not for many: their suite would be locked while they are claimed, and several managers may want them.
+        """
+        if suite_id is None or count > MAX_GIVEN_AT_ONCE:
+            return nullcontext()
+        return self._vacancies.vacancy(suite_id)
+
+    async def _send_request(
+        self, connection: Connection, principal: UserPrincipal, request_id: str, fingerprint: bytes, ids: UuidBlock
+    ) -> Callable[[], Awaitable[UuidBlock | None]]:
+        """Remember a request; returns what reads what the same request stored before, None for a new one."""
+        if not request_id:
+            return _nothing_known
+        wanted = suites.RememberedRequest(fingerprint, ids[0], len(ids))
+        read_request = await suites.send_request(connection, principal.user_id, request_id, wanted)
+
+        async def read() -> UuidBlock | None:
+            known = await read_request()
+            if known is None:
+                return None
+            if known.fingerprint != fingerprint:
+                raise RequestIdReused(f"request_id {request_id} was used for another request")
+            return UuidBlock(known.resource_id, known.resource_count)
+
+        return read
+
+    def _announce(self, suite_id: UUID | None, group_id: UUID, *, all_claimed: bool = False) -> None:
         if suite_id is None:
             self._signals.independent_tasks_ready(group_id)
-        else:
+            return
+        if not all_claimed:
             self._signals.tasks_ready(suite_id)
-            self._signals.suite_changed(suite_id)
+        self._signals.suite_changed(suite_id)
 
     async def _target(
         self, connection: Connection, principal: UserPrincipal, group_name: str, suite_id: UUID | None
@@ -155,14 +182,28 @@ class SubmissionService:
             )
         return suite, suite.group_id
 
-    async def _count_in(self, connection: Connection, suite: Suite, count: int) -> None:
-        """Count tasks into their suite, last, so that its row is locked only for a moment."""
-        before = await suites.count_submitted(connection, suite.id, count, self._max_tasks_per_suite)
+    async def _count_in(
+        self, connection: Connection, suite: Suite, count: int, vacancy: Vacancy | None = None
+    ) -> list[ClaimedTask]:
+        """Count tasks into their suite, and claim what a vacancy takes. Last: the suite is locked from here on."""
+        read_before = await suites.count_submitted(connection, suite.id, count, self._max_tasks_per_suite)
+        claimed: list[ClaimedTask] = []
+        if vacancy is not None:
+            vacancy.claim_sent = True
+            claimed, _ = await tasks.claim(
+                connection,
+                suite.id,
+                vacancy.manager_id,
+                vacancy.assignment_id,
+                vacancy.session_epoch,
+                min(vacancy.limit, count),
+            )
+        before = await read_before()
         if before is SuiteState.COMPLETE:
             # Managers that came while it was at rest do not know it.
             await suites.match(connection, suite.id)
         if before is not None:
-            return
+            return claimed
         now = await suites.get(connection, suite.id)
         if now is None:
             raise NotFound("suite", str(suite.id))
@@ -171,6 +212,10 @@ class SubmissionService:
 
     def _too_many(self, suite_id: UUID, count: int) -> LimitExceeded:
         return LimitExceeded(f"tasks of suite {suite_id}", str(count), str(self._max_tasks_per_suite))
+
+
+async def _nothing_known() -> None:
+    return None
 
 
 def _require_something_to_run(new_tasks: Sequence[NewTask], suite: Suite | None, field: str, before: int) -> None:

@@ -7,6 +7,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Set
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -18,6 +19,7 @@ import structlog
 from mitosis_coordinator.domain.errors import SessionReplaced, StorageUnavailable
 from mitosis_coordinator.domain.orders import ShutdownOrder, StandingOrders
 from mitosis_coordinator.domain.task import AttemptRef, Report
+from mitosis_coordinator.services.ports import Vacancy
 from mitosis_coordinator.services.reports import ReportService
 from mitosis_coordinator.sessions import machine
 from mitosis_coordinator.sessions import messages as msg
@@ -80,6 +82,8 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
         self._cancelled: set[AttemptRef] = set()
         # The last claim got less than was asked for: there is no more to hand out.
         self._starving = False
+        # Held by whoever claims for the holder: no claim may be under way while what it holds is compared.
+        self._claiming = asyncio.Lock()
 
     @property
     def state(self) -> SessionState:
@@ -131,6 +135,31 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
         if self._state.holds(cancel.assignment_id):
             self._cancelled.update(cancel.refs)
             self._put(cancel)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the holder would take a task now, and nobody is claiming for it."""
+        open_and_free = not self._closed.is_set() and not self._claiming.locked()
+        return self._starving and open_and_free and self._allowed() > 0
+
+    @asynccontextmanager
+    async def vacancy(self) -> AsyncIterator[Vacancy]:
+        """Lend the right to claim tasks for the holder, which has to be waiting."""
+        assignment_id = self._state.assignment_id
+        if assignment_id is None or not self.is_waiting:
+            raise RuntimeError("the session does not wait for tasks")
+        async with self._claiming:
+            self._cancelled.clear()
+            vacancy = Vacancy(self.holder_id, assignment_id, self.epoch, self._allowed())
+            try:
+                yield vacancy
+            finally:
+                if vacancy.claimed is not None:
+                    self._starving = len(vacancy.claimed) < vacancy.limit
+                    self._send(assignment_id, vacancy.claimed)
+                elif vacancy.claim_sent:
+                    self._in_doubt = True
+                    self._feed_wanted.set()
 
     def look_again(self) -> None:
         """Read from the database, soon, what there is to say to the holder: another coordinator wrote it."""
@@ -245,7 +274,7 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
             if self._look_wanted:
                 self._look_wanted = False
                 await self._look()
-            while (limit := self._allowed()) and await self._claim(limit):
+            while await self._claim():
                 await self.outbox.room()
             if self._in_doubt:
                 self._in_doubt = False
@@ -266,32 +295,37 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
             await self._sweep()
             await self._resize()
 
-    async def _claim(self, limit: int) -> bool:
+    async def _claim(self) -> bool:
         """Claim and send one batch; whether more may be there."""
-        assignment_id = self._state.assignment_id
-        if assignment_id is None:
-            raise RuntimeError("the session holds nothing")
-        self._cancelled.clear()
+        async with self._claiming:
+            limit, assignment_id = self._allowed(), self._state.assignment_id
+            if not limit or assignment_id is None:
+                return False
+            self._cancelled.clear()
 
-        async def claim() -> list[ClaimedTask]:
-            # The holder may have let go while the database was away.
-            if not self._state.holds(assignment_id):
-                return []
-            try:
-                return await self._claim_tasks(limit)
-            except StorageUnavailable:
-                self._in_doubt = True
-                raise
+            async def claim() -> list[ClaimedTask]:
+                # The holder may have let go while the database was away.
+                if not self._state.holds(assignment_id):
+                    return []
+                try:
+                    return await self._claim_tasks(limit)
+                except StorageUnavailable:
+                    self._in_doubt = True
+                    raise
 
-        claimed = await self._persist(claim)
-        more = self._may_have_more(len(claimed), limit)
-        self._starving = not more
+            claimed = await self._persist(claim)
+            more = self._may_have_more(len(claimed), limit)
+            self._starving = not more
+            sent = self._send(assignment_id, claimed)
+        if not sent and not more:
+            self._exhausted()
+        return more
+
+    def _send(self, assignment_id: int, claimed: list[ClaimedTask]) -> bool:
+        """Send what was claimed; whether that was anything."""
         # What was cancelled since it was claimed must not reach the holder after the order to stop it.
         if self._cancelled:
             claimed = [task for task in claimed if AttemptRef(task.task_id, task.attempt) not in self._cancelled]
-        if not claimed and not more:
-            self._exhausted()
-            return False
         # Credit may have moved to another assignment meanwhile; what was claimed goes out all the same, and the
         # holder hands back what it does not want.
         if self._state.holds(assignment_id):
@@ -300,7 +334,7 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
             self._state = machine.sent(self._state, len(claimed), size)
         for batch in _split(claimed):
             self._put(msg.TaskBatch(assignment_id, batch))
-        return more
+        return bool(claimed)
 
     def _may_have_more(self, claimed: int, limit: int) -> bool:
         """Whether another claim could find something."""
@@ -311,12 +345,15 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
 
         What it was never sent was claimed by a statement whose answer was lost, and is Ready again: nobody else would
         ever miss it. What it does not hold any more was cancelled through another coordinator, and is to be stopped.
-        Only the feeder claims, so none of its claims is under way while it looks here; what comes back meanwhile is
-        fenced by its attempt, and a holder passes over orders for what it has not.
+        No claim is under way meanwhile; what comes back is fenced by its attempt, and a holder passes over orders for
+        what it has not.
         """
-        assignment_id = self._state.assignment_id
-        if assignment_id is None:
-            return
+        async with self._claiming:
+            assignment_id = self._state.assignment_id
+            if assignment_id is not None:
+                await self._compare_held(assignment_id)
+
+    async def _compare_held(self, assignment_id: int) -> None:
         out = {AttemptRef(task_id, attempt) for task_id, attempt in self._out.items()}
         believed = await self._persist(lambda: self._held_tasks(assignment_id))
         revoked = [ref for ref in out - believed if self._out.get(ref.task_id) == ref.attempt]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from mitosis_coordinator.domain.errors import InvalidToken
 from mitosis_coordinator.domain.hints import Hint, HintKind, Tell, tell_nobody
 from mitosis_coordinator.domain.manager import ManagerMetrics
 from mitosis_coordinator.domain.task import AttemptRef
+from mitosis_coordinator.services.ports import Vacancy
 from mitosis_coordinator.sessions import messages as msg
 from mitosis_coordinator.sessions.roster import Roster
 from mitosis_coordinator.sessions.session import Session
@@ -47,6 +49,16 @@ class SessionRegistry(Roster[Session, ManagerMetrics]):
     def of_suite(self, suite_id: UUID) -> list[Session]:
         """Sessions whose manager holds a suite."""
         return list(self._by_suite.get(suite_id, ()))
+
+    @asynccontextmanager
+    async def vacancy(self, suite_id: UUID) -> AsyncIterator[Vacancy | None]:
+        """Lend the manager that could run most of a suite's next tasks at once; None when none waits for any."""
+        waiting = [session for session in self._by_suite.get(suite_id, ()) if session.is_waiting]
+        if not waiting:
+            yield None
+            return
+        async with max(waiting, key=Session.idle_workers).vacancy() as vacancy:
+            yield vacancy
 
     def release_assignments(self, assignment_ids: Iterable[int]) -> None:
         """Have managers let go of assignments for the sake of other suites."""

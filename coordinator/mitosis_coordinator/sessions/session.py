@@ -101,6 +101,10 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
         """How many tasks the manager takes, when some of its workers have had nothing to run since the last claim."""
         return self._allowed() if self._starving and len(self._out) < self._workers else 0
 
+    def idle_workers(self) -> int:
+        """How many of the manager's workers have nothing to run, as far as is known."""
+        return max(0, self._workers - len(self._out))
+
     def recall_tasks(self, recall: msg.RecallTasks) -> None:
         """Ask the manager to hand back unstarted tasks, unless it was asked already and has not answered."""
         if self._state.phase is not Phase.HOLDING or not self._state.holds(recall.assignment_id):
@@ -267,7 +271,7 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
     def _allowed(self) -> int:
         allowed = super()._allowed()
         if time.monotonic() < self._gives_way_until:
-            return min(allowed, max(0, self._workers - len(self._out)))
+            return min(allowed, self.idle_workers())
         return allowed
 
     def _offer(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from psycopg.rows import kwargs_row
@@ -34,9 +34,24 @@ async def fetch_one(
 
 async def fetch_value(connection: Connection, query: str, parameters: Parameters | None = None) -> Any:
     """Run a statement and return the first column of its first row, or None."""
+    read = await send_for_value(connection, query, parameters)
+    return await read()
+
+
+async def send_for_value(
+    connection: Connection, query: str, parameters: Parameters | None = None
+) -> Callable[[], Awaitable[Any]]:
+    """Send a statement, and return what reads the first column of its first row, or None.
+
+    In a pipeline, what is sent before that is called travels together.
+    """
     cursor = await connection.execute(query, parameters)
-    row = await cursor.fetchone()
-    return None if row is None else row[0]
+
+    async def read() -> Any:
+        row = await cursor.fetchone()
+        return None if row is None else row[0]
+
+    return read
 
 
 async def execute(connection: Connection, query: str, parameters: Parameters | None = None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
@@ -26,7 +26,7 @@ from mitosis_coordinator.domain.suite import (
 from mitosis_coordinator.domain.task import Retries
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
-from mitosis_coordinator.storage.rows import execute, fetch_all, fetch_value
+from mitosis_coordinator.storage.rows import execute, fetch_all, fetch_value, send_for_value
 
 _SQL = load_queries("suites")
 # Any constant will do, as long as every coordinator uses the same one.
@@ -121,16 +121,27 @@ async def seconds_until_due(connection: Connection) -> float | None:
     return seconds
 
 
-async def count_submitted(connection: Connection, suite_id: UUID, count: int, max_tasks: int) -> SuiteState | None:
-    """Count new tasks in and reopen a Complete suite; its state before, None when that or its size forbids it."""
+async def count_submitted(
+    connection: Connection, suite_id: UUID, count: int, max_tasks: int
+) -> Callable[[], Awaitable[SuiteState | None]]:
+    """Count new tasks in, and reopen a Complete suite.
+
+    Returns:
+        What reads the suite's state before; None says that its state or its size forbade it.
+    """
     parameters = {
         "suite_id": suite_id,
         "count": count,
         "max_tasks": max_tasks,
         "allowed": SUITE.sources(SuiteEvent.SUBMITTED),
     }
-    state: str | None = await fetch_value(connection, _SQL["count_submitted"], parameters)
-    return None if state is None else SuiteState(state)
+    read_state = await send_for_value(connection, _SQL["count_submitted"], parameters)
+
+    async def read() -> SuiteState | None:
+        state: str | None = await read_state()
+        return None if state is None else SuiteState(state)
+
+    return read
 
 
 async def count_cancelled(connection: Connection, suite_id: UUID, count: int) -> None:
@@ -256,12 +267,24 @@ async def remember_request(
 
     Waits for another transaction that is using the same request_id now.
     """
+    read = await send_request(connection, user_id, request_id, request)
+    return await read()
+
+
+async def send_request(
+    connection: Connection, user_id: UUID, request_id: str, request: RememberedRequest
+) -> Callable[[], Awaitable[RememberedRequest | None]]:
+    """Do as `remember_request` in a pipeline, and return what reads its answer."""
     key = {"user_id": user_id, "request_id": request_id}
-    parameters = key | asdict(request)
-    if await fetch_value(connection, _SQL["remember_request"], parameters) is not None:
-        return None
-    known = await fetch_all(connection, RememberedRequest, _SQL["recall_request"], key)
-    return known[0]
+    read_new = await send_for_value(connection, _SQL["remember_request"], key | asdict(request))
+
+    async def read() -> RememberedRequest | None:
+        if await read_new() is not None:
+            return None
+        known = await fetch_all(connection, RememberedRequest, _SQL["recall_request"], key)
+        return known[0]
+
+    return read
 
 
 async def forget_requests(connection: Connection) -> None:

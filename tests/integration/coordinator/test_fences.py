@@ -51,7 +51,7 @@ class World:
         new = [NewTask(b"", 0, Retries(), says_nothing=False)] * count
         async with self.database.transaction() as connection:
             await tasks.insert(connection, uuid_block(count), new, suite_id, self.group_id, "tester", Retries())
-            await suites.count_submitted(connection, suite_id, count, 1_000_000)
+            await (await suites.count_submitted(connection, suite_id, count, 1_000_000))()
 
     async def attach(self, assignment_id: int = 0, tags: tuple[str, ...] = ()) -> Verdict:
         introduction = Introduction(self.session_uuid, tags, 4, "", "")

@@ -2,53 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from types import ModuleType
-from typing import Any
-
-import pytest
-
 from mitosis.v1 import suite_pb2
-from mitosis_coordinator.domain.errors import StorageUnavailable
 from mitosis_coordinator.storage import managers, tasks
-from mitosis_coordinator.storage.pool import Connection, Database
+from tests.integration.coordinator.conftest import Lose
 from tests.support.api import Api
 
 COMPLETE = suite_pb2.TASK_SUITE_STATE_COMPLETE
 PENDING = "pending"
-
-Lose = Callable[[ModuleType, str], None]
-
-
-@pytest.fixture
-def lose_answer(monkeypatch: pytest.MonkeyPatch) -> Lose:
-    """Commits the first transaction in which a function of the storage is called, and reports it as failed."""
-    doomed: set[asyncio.Task[Any] | None] = set()
-    connection = Database.connection
-
-    @asynccontextmanager
-    async def deaf(self: Database) -> AsyncIterator[Connection]:
-        async with connection(self) as lent:
-            yield lent
-        if asyncio.current_task() in doomed:
-            doomed.clear()
-            raise StorageUnavailable("the connection broke")
-
-    monkeypatch.setattr(Database, "connection", deaf)
-
-    def lose(module: ModuleType, name: str) -> None:
-        function = getattr(module, name)
-
-        async def called(*arguments: Any, **named: Any) -> Any:
-            monkeypatch.setattr(module, name, function)
-            doomed.add(asyncio.current_task())
-            return await function(*arguments, **named)
-
-        monkeypatch.setattr(module, name, called)
-
-    return lose
 
 
 async def test_tasks_of_an_unheard_claim_are_handed_out_again(api: Api, lose_answer: Lose) -> None:
