@@ -39,6 +39,11 @@ class WorkerPlan:
     cores: tuple[int, ...] = ()
     task_prefetch_count: int | None = None
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether what one holder runs depends on the others."""
+        return self.strategy is Strategy.PROPORTIONAL and self.worker_count is not None
+
 
 def worker_counts(plan: WorkerPlan, max_workers: Mapping[Key, int]) -> dict[Key, int]:
     """Share a plan among the managers that hold the suite.

@@ -20,7 +20,7 @@ from mitosis_coordinator.domain.manager import (
 from mitosis_coordinator.domain.orders import StandingOrders
 from mitosis_coordinator.domain.suite import SUITE, Suite, SuiteEvent, SuiteState
 from mitosis_coordinator.domain.task import AttemptRef
-from mitosis_coordinator.services.endings import Endings, worker_counts_of
+from mitosis_coordinator.services.endings import Endings, worker_count
 from mitosis_coordinator.services.ports import LiveSessions, Signals
 from mitosis_coordinator.services.preparation import count_failure, count_success
 from mitosis_coordinator.storage import managers, suites, task_arrays, tasks
@@ -98,17 +98,18 @@ class AssignmentService:
                 if state is not suite.state:
                     await suites.set_state(connection, suite_id, state, SuiteEvent.ASSIGNED)
                 await managers.set_state(connection, manager_id, ManagerState.ASSIGNED, ManagerEvent.ASSIGNED)
-                counts = await worker_counts_of(connection, suite)
+                workers = await worker_count(connection, suite, manager_id, manager.max_workers)
             log.info(
                 "suite_assigned", suite_uuid=str(suite_id), manager_uuid=str(manager_id), assignment_id=assignment_id
             )
             self._signals.suite_changed(suite_id)
-            return Assignment(assignment_id, suite, counts[manager_id][1], session_epoch)
+            return Assignment(assignment_id, suite, workers, session_epoch)
         return None
 
     async def delivered(self, assignment: Assignment, manager_id: UUID) -> None:
         """A manager was told of its assignment: the other holders share the workers anew."""
-        await self._endings.share_workers(assignment.suite.id, but=manager_id)
+        if assignment.suite.spec.plan.is_shared:
+            await self._endings.share_workers(assignment.suite.id, but=manager_id)
 
     async def withdraw(self, manager_id: UUID, assignment_id: int, session_epoch: int) -> None:
         """End an assignment that its manager never heard of, unless a newer session of the manager has it."""

@@ -12,7 +12,7 @@ from mitosis_coordinator.domain.manager import ManagerState
 from mitosis_coordinator.domain.suite import SuiteState
 from mitosis_coordinator.domain.task import AttemptRef
 from mitosis_coordinator.services.assignments import Assignment
-from mitosis_coordinator.services.endings import Endings, worker_counts_of
+from mitosis_coordinator.services.endings import Endings, worker_count
 from mitosis_coordinator.services.reports import cancel_ready
 from mitosis_coordinator.storage import managers, suites, tasks
 from mitosis_coordinator.storage.managers import Introduction, LockedManager
@@ -139,13 +139,13 @@ async def _attach(
             await tasks.give_back(connection, held.id, sorted(believed - held_refs, key=lambda ref: ref.task_id))
         if suite.state is SuiteState.CANCELLED:
             await cancel_ready(connection, suite.id)
-        counts = await worker_counts_of(connection, suite)
+        workers = await worker_count(connection, suite, manager_id, introduction.max_workers)
         return Attachment(
             epoch,
             manager.name,
             new_state,
             Verdict.RESUME,
-            Assignment(held.id, suite, counts[manager_id][1], epoch),
+            Assignment(held.id, suite, workers, epoch),
             await managers.may_hold(connection, suite.id, manager_id),
             sorted(held_refs - believed, key=lambda ref: ref.task_id),
             bereft_suite_id=suite.id if restarted else None,

@@ -7,7 +7,7 @@ from uuid import UUID
 import structlog
 
 from mitosis_coordinator.domain.errors import StorageUnavailable
-from mitosis_coordinator.domain.plan import Strategy, worker_counts
+from mitosis_coordinator.domain.plan import worker_counts
 from mitosis_coordinator.domain.suite import FINAL_STATES, SUITE, Suite, SuiteEvent, SuiteState
 from mitosis_coordinator.services.ports import LiveSessions, Signals
 from mitosis_coordinator.services.reports import cancel_ready
@@ -86,12 +86,19 @@ class Endings:
     async def _shares(self, suite_id: UUID) -> dict[UUID, tuple[int, int]]:
         async with self._database.connection() as connection:
             suite = await suites.get(connection, suite_id)
-            if suite is None or suite.spec.plan.strategy is not Strategy.PROPORTIONAL:
+            if suite is None or not suite.spec.plan.is_shared:
                 return {}
-            return await worker_counts_of(connection, suite)
+            return await _worker_counts(connection, suite)
 
 
-async def worker_counts_of(connection: Connection, suite: Suite) -> dict[UUID, tuple[int, int]]:
+async def worker_count(connection: Connection, suite: Suite, manager_id: UUID, max_workers: int) -> int:
+    """How many workers one holder of a suite runs. Only where holders share workers are the others looked at."""
+    if not suite.spec.plan.is_shared:
+        return worker_counts(suite.spec.plan, {manager_id: max_workers})[manager_id]
+    return (await _worker_counts(connection, suite))[manager_id][1]
+
+
+async def _worker_counts(connection: Connection, suite: Suite) -> dict[UUID, tuple[int, int]]:
     """For each holder of a suite its assignment and how many workers it runs."""
     holders = await managers.holders(connection, suite.id)
     counts = worker_counts(suite.spec.plan, {holder.manager_id: holder.max_workers for holder in holders})
