@@ -54,16 +54,6 @@ class ReportLedger:
         return self._count >= self.max_reports or self._bytes >= self.max_bytes
 
     @property
-    def has_waiting(self) -> bool:
-        """Tells whether a report is not in any batch yet."""
-        return bool(self._waiting)
-
-    @property
-    def is_idle(self) -> bool:
-        """Tells whether no batch is on its way."""
-        return not self._sent
-
-    @property
     def waiting_fill_a_batch(self) -> bool:
         """Tells whether waiting for more reports would not make the next batch larger."""
         return len(self._waiting) >= MAX_BATCH_REPORTS

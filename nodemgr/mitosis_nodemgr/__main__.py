@@ -12,10 +12,10 @@ from importlib import metadata
 from pathlib import Path
 
 from mitosis_common.config import ConfigError
+from mitosis_common.lock import LockedError
 from mitosis_common.processes import set_parent_death_signal
 from mitosis_common.token_file import TokenError
 from mitosis_nodemgr import config
-from mitosis_nodemgr.lock import LockedError
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from mitosis_common import log
+from mitosis_common.lock import hold
 from mitosis_common.reaping import become_subreaper
 from mitosis_common.report_journal import ReportJournal
 from mitosis_common.token_file import Token
@@ -19,7 +20,6 @@ from mitosis_nodemgr.config import ManagerConfig
 from mitosis_nodemgr.driver import Driver
 from mitosis_nodemgr.environment import Environment
 from mitosis_nodemgr.intents import IntentStore
-from mitosis_nodemgr.lock import hold
 from mitosis_nodemgr.recovery import take_over
 
 _log = structlog.get_logger(__name__)

@@ -15,6 +15,7 @@ import structlog
 from mitosis.v1 import manager_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis_common.report_journal import ReportJournal
+from mitosis_common.report_pump import ReportPump
 from mitosis_common.token_file import Token
 from mitosis_nodemgr import events as ev
 from mitosis_nodemgr import instructions as do
@@ -27,7 +28,6 @@ from mitosis_nodemgr.intents import IntentStore
 from mitosis_nodemgr.machine import handle
 from mitosis_nodemgr.obligations import Obligations
 from mitosis_nodemgr.owned import Owned
-from mitosis_nodemgr.pump import ReportPump
 from mitosis_nodemgr.recovery import Inheritance
 from mitosis_nodemgr.session import Session
 from mitosis_nodemgr.states import Stage
@@ -70,7 +70,9 @@ class Driver:
         self._events: deque[ev.Event] = deque()
         self._handling = False
         self._session = Session(environment.config.coordinator, token, self)
-        self._pump = ReportPump(self._session.send, journal, inheritance.reports)
+        self._pump = ReportPump(
+            lambda batch: self._session.send(stream.ConnectRequest(task_reports=batch)), journal, inheritance.reports
+        )
         self._counters = Counters()
         self._restarts_before = 0
         self._owned = Owned(self.fail)

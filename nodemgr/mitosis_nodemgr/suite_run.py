@@ -11,6 +11,7 @@ import structlog
 from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis.v1 import task_pb2
 from mitosis_common.report_ledger import Key
+from mitosis_common.report_pump import ReportPump
 from mitosis_nodemgr import prefetch
 from mitosis_nodemgr.child import ProcessId
 from mitosis_nodemgr.credit import Credit
@@ -18,7 +19,6 @@ from mitosis_nodemgr.crew import Crew
 from mitosis_nodemgr.feed import Feed
 from mitosis_nodemgr.ipc import IpcDomain, IpcServer
 from mitosis_nodemgr.pool import Launch
-from mitosis_nodemgr.pump import ReportPump
 from mitosis_nodemgr.respawn import RespawnPolicy
 from mitosis_nodemgr.task_book import Counters, Fate, Task, TaskBook, timestamp
 

@@ -14,7 +14,7 @@ from mitosis_client.local.layout import GROUP
 from mitosis_client.models import Task
 from mitosis_client.specs import NewTask
 from tests.e2e.cluster import HEARTBEAT_TIMEOUT_SECONDS, Cluster, Part, kill, running_cluster
-from tests.e2e.execution_log import RECORD, ExecutionLog, Recorded
+from tests.e2e.execution_log import RECORD, RECORD_COMMAND, ExecutionLog, Recorded
 from tests.e2e.support import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -172,10 +172,31 @@ def test_the_task_of_a_killed_worker_runs_once_more_elsewhere(log: ExecutionLog)
             [task] = when(cluster, [uuid], completed, HEARTBEAT_TIMEOUT_SECONDS + 60)
             assert (task.attempt, task.worker_uuid) == (2, other.uuid)
             [failure] = task.failures
-            assert (failure.kind, failure.worker_uuid) == ("Node", victim.uuid)
+            assert (failure.kind, failure.worker_uuid) == ("Worker", victim.uuid)
             assert log.counts() == {uuid: 1}
         finally:
             assert other.stop() == 0
+
+
+def test_a_killed_worker_delivers_its_results_later_and_leaves_nothing_running(log: ExecutionLog) -> None:
+    with running_cluster(managers=0) as cluster, workers(cluster, 1) as [worker]:
+        command = f'{RECORD_COMMAND}; [ "$MITOSIS_TASK_ATTEMPT" -gt 1 ] || exec sleep 1000'
+        endless: NewTask = {"command": command, "envs": {"EXECUTION_LOG": str(log.path)}}
+        [ended, cut_short] = submit(cluster, [*recorded(log, 1, seconds=3), endless])
+        when(cluster, [ended], lambda task: task.state == "Running")
+        when(cluster, [cut_short], lambda task: task.state == "Dispatched")
+        cluster.coordinator.kill()
+        until(lambda: len(log.executions()) == 2, 30, worker.output)
+        worker.kill()
+        orphan = Path(f"/proc/{log.executions()[1].pid}/cmdline")
+        assert orphan.read_bytes()
+        cluster.start_coordinator()
+        worker.start()
+        result, again = when(cluster, [ended, cut_short], completed)
+        assert (result.attempt, result.failures, again.attempt) == (1, (), 2)
+        assert [failure.kind for failure in again.failures] == ["Worker"]
+        assert log.counts() == {ended: 1, cut_short: 2}
+        assert not orphan.exists() or not orphan.read_bytes()
 
 
 def register_one_more(cluster: Cluster) -> list[WorkerPart]:

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _independent(options: argparse.Namespace) -> int:
     # Neither kind of worker loads what only the other one needs: many managed ones start at once.
     from mitosis_common.config import ConfigError
+    from mitosis_common.lock import LockedError
     from mitosis_common.token_file import TokenError
     from mitosis_worker import config
 
@@ -50,7 +51,7 @@ def _independent(options: argparse.Namespace) -> int:
 
     try:
         return independent.run(loaded)
-    except (TokenError, OSError) as error:
+    except (TokenError, LockedError, OSError) as error:
         print(f"mitosis-worker: {error}", file=sys.stderr)
         return EXIT_HOLDER_GONE
 

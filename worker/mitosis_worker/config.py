@@ -24,6 +24,8 @@ class Worker(Section):
 
     name: Annotated[str, Field(max_length=255)] = ""
     tags: Annotated[tuple[Tag, ...], Field(max_length=64)] = ()
+    # Holds the results that were not acknowledged; None: beside the token file.
+    data_dir: Path | None = None
     # Tasks held beside the one that runs, so that the next one is there when it ends.
     prefetch_count: Annotated[int, Field(ge=0, le=256)] = 1
     # How long the running task may go on once the worker was told to end.
@@ -48,6 +50,13 @@ class WorkerConfig(Section):
         if where.token_file is None:
             raise ValueError("coordinator.token_file is required (or --token-file, or WORKER_TOKEN_FILE)")
         return self
+
+    @property
+    def data_dir(self) -> Path:
+        """The directory of this worker alone: the token is nobody else's, so what lies beside it is not either."""
+        token_file = self.coordinator.token_file
+        assert token_file is not None
+        return (self.worker.data_dir or token_file.with_name(f"{token_file.name}.data")).absolute()
 
 
 def load(path: Path | None, environ: Mapping[str, str] = os.environ, token_file: Path | None = None) -> WorkerConfig:

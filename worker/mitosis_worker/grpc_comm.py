@@ -14,6 +14,7 @@ import structlog
 from mitosis.ipc.v1 import worker_ipc_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis_common.reaping import kill_orphans
+from mitosis_common.report_journal import ReportJournal
 from mitosis_common.token_file import Token
 from mitosis_worker.comm import HolderGoneError
 from mitosis_worker.config import WorkerConfig
@@ -27,18 +28,18 @@ class GrpcComm:
     """Implements `Comm` for a worker that belongs to no manager.
 
     Handlers own the main thread, so the stream has another one. Everything that is known of tasks lives there; the two
-    queues between the threads may be used by signal handlers too. A report has arrived once it is in the ledger there,
-    which keeps it until the coordinator has committed it.
+    queues between the threads may be used by signal handlers too. Reports are in the journal before the next task is
+    handed over, and stay there until the coordinator has committed them.
     """
 
-    def __init__(self, config: WorkerConfig, token: Token) -> None:
+    def __init__(self, config: WorkerConfig, token: Token, journal: ReportJournal) -> None:
         self._grace = config.worker.drain_grace_seconds
         self._handed: queue.SimpleQueue[stream.AssignedTask | None] = queue.SimpleQueue()
         self._orders: queue.SimpleQueue[worker_ipc_pb2.WorkerControl | None] = queue.SimpleQueue()
         self._interrupted = False
         self._why_gone: str | None = None
         self._loop = asyncio.new_event_loop()
-        self._link = WorkerLink(config, token, self)
+        self._link = WorkerLink(config, token, journal, self)
         self._thread = threading.Thread(target=self._serve, name="stream", daemon=True)
         self._thread.start()
 

@@ -6,13 +6,18 @@ import faulthandler
 import os
 import signal
 import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from uuid import UUID, uuid4
 
 import structlog
 
 from mitosis.v1 import task_pb2
 from mitosis_common import log
 from mitosis_common.agent_config import ExecutorDefaults
-from mitosis_common.reaping import become_subreaper, kill_orphans
+from mitosis_common.lock import hold
+from mitosis_common.reaping import become_subreaper, kill_marked, kill_orphans
+from mitosis_common.report_journal import ReportJournal
 from mitosis_common.token_file import Token
 from mitosis_worker.comm import HolderGoneError
 from mitosis_worker.config import WorkerConfig
@@ -22,6 +27,8 @@ from mitosis_worker.executors.handler import HandlerExecutor
 from mitosis_worker.grpc_comm import GrpcComm
 from mitosis_worker.loop import WorkerLoop
 
+# In the environment of everything that a worker starts: by it, the next process finds what a killed one left running.
+_MARK = "MITOSIS_WORKER_MARK"
 # Names of variables that are the worker's own business: a task has no use for its token file.
 _PRIVATE = ("WORKER_TOKEN_FILE", "MITOSIS_COORDINATOR__TOKEN_FILE")
 _log = structlog.get_logger(__name__)
@@ -40,8 +47,8 @@ class _NoMarker:
 def run(config: WorkerConfig) -> int:
     """Run tasks until SIGTERM, SIGINT or the coordinator ends it; return the exit code.
 
-    0: it was asked to end. 1: the coordinator will not have it. Raises TokenError, and OSError when the log file cannot
-    be opened.
+    0: it was asked to end. 1: the coordinator will not have it. Raises TokenError, LockedError when another process
+    uses the data directory, and OSError when that or the log file cannot be used.
     """
     log.configure(config.logging.level, config.logging.format, config.logging.path, process="worker")
     assert config.coordinator.token_file is not None
@@ -50,9 +57,47 @@ def run(config: WorkerConfig) -> int:
         os.environ.pop(name, None)
     _forget_standard_input()
     become_subreaper()
+    with ExitStack() as stack:
+        _take_over(config, stack)
+        journal = ReportJournal(config.data_dir)
+        stack.callback(journal.close)
+        return _work(config, token, journal)
+
+
+def _take_over(config: WorkerConfig, stack: ExitStack) -> None:
+    """Make the data directory this process's own, and end what a killed predecessor left running."""
+    directory = config.data_dir
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stack.enter_context(hold(directory / "worker.lock", "a data directory belongs to one worker"))
+        mark = _mark_of(directory)
+    except OSError as error:
+        if config.worker.data_dir is not None:
+            raise
+        # As where a secret is mounted. The journal takes it for a disk that takes nothing.
+        advice = "set worker.data_dir, or results are lost when this process is killed"
+        _log.warning("no_data_directory", path=str(directory), problem=error.strerror, advice=advice)
+        return
+    killed = kill_marked(f"{_MARK}={mark}".encode())
+    if killed:
+        _log.warning("predecessor_was_killed", processes_killed=killed)
+    os.environ[_MARK] = mark
+
+
+def _mark_of(directory: Path) -> str:
+    """Read what names a data directory on this machine, as its path does not where containers see each other."""
+    path = directory / "mark"
+    with suppress(FileNotFoundError, ValueError):
+        return str(UUID(path.read_text(encoding="ascii")))
+    mark = str(uuid4())
+    path.write_text(mark, encoding="ascii")
+    return mark
+
+
+def _work(config: WorkerConfig, token: Token, journal: ReportJournal) -> int:
     commands = CommandExecutor(config.worker.stop_grace_seconds)
     handlers = HandlerExecutor(CapturedOutput())
-    comm = GrpcComm(config, token)
+    comm = GrpcComm(config, token, journal)
     loop = WorkerLoop(comm, commands, handlers, _NoMarker(), task_defaults(config.worker_defaults))
     # A handler's segmentation fault leaves its Python traceback on standard error.
     faulthandler.enable(file=2)

@@ -16,6 +16,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mitosis.ipc.v1 import worker_ipc_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis.v1 import worker_pb2, worker_service_pb2, worker_service_pb2_grpc
+from mitosis_common.report_journal import ReportJournal
+from mitosis_common.report_pump import ReportPump
 from mitosis_common.stream import REFRESH_TIMEOUT_SECONDS, StreamClient
 from mitosis_common.token_file import Token
 from mitosis_worker.config import WorkerConfig
@@ -54,11 +56,15 @@ class Runner(Protocol):
 class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAttached]):
     """Tells the coordinator of the book, and the book of the coordinator."""
 
-    def __init__(self, config: WorkerConfig, token: Token, runner: Runner) -> None:
+    def __init__(self, config: WorkerConfig, token: Token, journal: ReportJournal, runner: Runner) -> None:
         super().__init__(config.coordinator, token)
         self._config = config.worker
         self._runner = runner
         self._book = TaskBook(window=config.worker.prefetch_count + 1)
+        inherited = journal.recover()
+        if inherited:
+            _log.info("results_recovered", count=len(inherited))
+        self._pump = ReportPump(lambda batch: self.send(_Request(task_reports=batch)), journal, inherited)
         self._session_uuid = str(uuid4())
         self._wanted = False
         self._connected = False
@@ -75,10 +81,9 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
 
     def ended(self, reports: Sequence[worker_ipc_pb2.WorkerReport]) -> None:
         """Take reports."""
-        handed_back = [ref for ref in map(self._book.ended, reports) if ref is not None]
-        self._give_back(handed_back)
-        self._pump()
-        self._grant()
+        news = [self._book.ended(report) for report in reports]
+        self._give_back([one for one in news if isinstance(one, stream.TaskAttempt)])
+        self._report([one for one in news if isinstance(one, stream.TaskReport)])
 
     def drain(self, grace_seconds: float) -> None:
         """Take nothing more, hand back what did not start, and stop the running task after the grace."""
@@ -91,14 +96,13 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
         """Hand back and report what is left, say goodbye, and end the stream."""
         self._give_back(self._book.drain())
         self._give_back(self._book.abandon_running())
-        self._pump()
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
-                while len(self._book.ledger):
+                while len(self._pump):
                     self._settled.clear()
                     await self._settled.wait()
         except TimeoutError:
-            _log.error("results_not_acknowledged", count=len(self._book.ledger))
+            _log.error("results_not_acknowledged", count=len(self._pump))
         for timer in self._timers:
             timer.cancel()
         self._beat()
@@ -109,10 +113,11 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
         return stub.ConnectWorker(metadata=self._token.metadata)
 
     def _attach(self) -> _Request:
+        keys = self._book.keys() + self._pump.keys()
         return _Request(
             attach=worker_service_pb2.WorkerAttach(
                 session_uuid=self._session_uuid,
-                held_tasks=self._book.held(),
+                held_tasks=[stream.TaskAttempt(task_uuid=uuid, attempt=attempt) for uuid, attempt in keys],
                 tags=self._config.tags,
                 version=metadata.version("mitosis"),
                 hostname=socket.gethostname(),
@@ -140,14 +145,13 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
     def _attached(self, message: worker_service_pb2.WorkerAttached) -> None:
         self._connected = True
         _log.info("attached", worker_uuid=message.worker_uuid, name=message.worker_name, epoch=message.session_epoch)
-        if self._book.attached(message.assignment_id, message.revoked_tasks):
+        revoked = {(one.task_uuid, one.attempt) for one in message.revoked_tasks}
+        if self._book.attached(message.assignment_id, revoked):
             _log.warning("running_task_revoked")
             self._stop_running()
         elif self._book.running is not None:
             self._started(self._book.running)
-        for batch in self._book.ledger.unacknowledged():
-            self.send(_Request(task_reports=batch))
-        self._pump()
+        self._pump.attached(revoked)
         self._grant()
         self._settled.set()
         interval = message.heartbeat_interval.seconds + message.heartbeat_interval.nanos / 1e9
@@ -160,15 +164,14 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
                 self._hand_over()
                 self._grant()
             case "reports_acked":
-                self._book.ledger.acknowledge(message.reports_acked.sequence)
-                self._pump()
+                self._pump.acknowledged(message.reports_acked.sequence)
                 self._grant()
                 self._settled.set()
             case "cancel_tasks":
-                if self._book.cancel(message.cancel_tasks.tasks):
+                dropped, runs = self._book.cancel(message.cancel_tasks.tasks)
+                if runs:
                     self._stop_running(give_back=False)
-                self._pump()
-                self._grant()
+                self._report(dropped)
             case "shutdown":
                 _log.info("asked_to_end", reason=message.shutdown.reason)
                 self.drain(self._config.drain_grace_seconds if message.shutdown.graceful else 0.0)
@@ -176,6 +179,7 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
 
     def _disconnected(self) -> None:
         self._connected = False
+        self._pump.disconnected()
         if self._heartbeats is not None:
             self._heartbeats.cancel()
 
@@ -226,23 +230,19 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
             returned = stream.TaskReturn(assignment_id=self._book.assignment_id, tasks=tasks)
             self.send(_Request(task_return=returned))
 
-    def _pump(self) -> None:
-        """Send what waits to be reported: at once when nothing is on its way, otherwise with the acknowledgement."""
-        ledger = self._book.ledger
-        if not self._connected:
-            return
-        while ledger.has_waiting and (ledger.is_idle or ledger.waiting_fill_a_batch):
-            batch = ledger.seal()
-            if batch is not None:
-                self.send(_Request(task_reports=batch))
+    def _report(self, reports: Sequence[stream.TaskReport]) -> None:
+        self._pump.keep(reports)
+        self._pump.add(reports)
+        self._grant()
 
     def _grant(self) -> None:
-        total = self._book.credit() if self._connected else None
+        total = self._book.credit() if self._connected and not self._pump.is_full else None
         if total is not None:
             credit = stream.TaskCredit(assignment_id=self._book.assignment_id, granted_total=total)
             self.send(_Request(task_credit=credit))
 
     def _beat(self) -> None:
+        self._pump.mend()
         busy = self._book.running is not None
         self.send(
             _Request(

@@ -1,14 +1,14 @@
-"""What an independent worker holds: tasks that wait, the one that runs, and reports. Without I/O or a clock."""
+"""What an independent worker holds: tasks that wait, and the one that runs. Without I/O or a clock."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from mitosis.ipc.v1 import worker_ipc_pb2
 from mitosis.v1 import manager_stream_pb2 as stream
-from mitosis_common.report_ledger import Key, ReportLedger
+from mitosis_common.report_ledger import Key
 
 
 @dataclass(slots=True)
@@ -25,7 +25,6 @@ class TaskBook:
     draining: bool = False
     completed: int = 0
     failed: int = 0
-    ledger: ReportLedger = field(default_factory=ReportLedger)
     _waiting: deque[stream.AssignedTask] = field(default_factory=deque)
     _granted: int = 0
     _received: int = 0
@@ -33,24 +32,16 @@ class TaskBook:
     _giving_back: Key | None = None
     _revoked: Key | None = None
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is here that somebody waits for."""
-        return self.running is None and not self._waiting and not len(self.ledger)
-
-    def held(self) -> list[stream.TaskAttempt]:
-        """Every attempt that is here, for the first message of a stream."""
+    def keys(self) -> list[Key]:
+        """Task and attempt of everything that did not end, for the first message of a stream."""
         tasks = [*self._waiting, *([self.running] if self.running is not None else [])]
-        keys = [_key(task) for task in tasks] + self.ledger.attempts()
-        return [stream.TaskAttempt(task_uuid=uuid, attempt=attempt) for uuid, attempt in keys]
+        return [_key(task) for task in tasks]
 
-    def attached(self, assignment_id: int, revoked: Iterable[stream.TaskAttempt]) -> bool:
-        """A stream began; whether the running task is not ours any more and must be stopped."""
+    def attached(self, assignment_id: int, gone: Collection[Key]) -> bool:
+        """A stream began; whether the running task is `gone`, not ours any more, and must be stopped."""
         self.assignment_id = assignment_id
         self._granted = self._received = 0
-        gone = {(one.task_uuid, one.attempt) for one in revoked}
         self._waiting = deque(task for task in self._waiting if _key(task) not in gone)
-        self.ledger.drop(gone)
         if self.running is not None and _key(self.running) in gone:
             self._revoked = _key(self.running)
             return True
@@ -58,7 +49,7 @@ class TaskBook:
 
     def credit(self) -> int | None:
         """The new total to announce, or None when the old one will do."""
-        if self.draining or self.ledger.is_full:
+        if self.draining:
             return None
         here = len(self._waiting) + (self.running is not None)
         more = self.window - here - (self._granted - self._received)
@@ -84,10 +75,10 @@ class TaskBook:
         self.running = self._waiting.popleft()
         return self.running
 
-    def ended(self, report: worker_ipc_pb2.WorkerReport) -> stream.TaskAttempt | None:
-        """The running task ended: its report is kept. Returns the attempt where it is handed back instead.
+    def ended(self, report: worker_ipc_pb2.WorkerReport) -> stream.TaskReport | stream.TaskAttempt | None:
+        """The running task ended. Returns its report, or the attempt where it is handed back instead.
 
-        A report that comes twice, or of a task that is not ours any more, changes nothing.
+        None for a report that comes twice, or of a task that is not ours any more.
         """
         key = (report.task_uuid, report.attempt)
         if self.running is None or _key(self.running) != key:
@@ -99,41 +90,35 @@ class TaskBook:
             return None
         if giving_back == key and report.outcome == stream.TASK_OUTCOME_CANCELLED:
             return _attempt(task)
-        self.ledger.add(
-            stream.TaskReport(
-                task_uuid=report.task_uuid,
-                attempt=report.attempt,
-                assignment_id=self.assignment_id,
-                outcome=report.outcome,
-                result=report.result,
-                started_at=report.started_at,
-                finished_at=report.finished_at,
-            )
-        )
         if report.outcome == stream.TASK_OUTCOME_COMPLETED:
             self.completed += 1
         elif report.outcome != stream.TASK_OUTCOME_CANCELLED:
             self.failed += 1
-        return None
+        return stream.TaskReport(
+            task_uuid=report.task_uuid,
+            attempt=report.attempt,
+            assignment_id=self.assignment_id,
+            outcome=report.outcome,
+            result=report.result,
+            started_at=report.started_at,
+            finished_at=report.finished_at,
+        )
 
-    def cancel(self, refs: Iterable[stream.TaskAttempt]) -> bool:
-        """Drop tasks that were cancelled, and report them so; whether the running one is among them."""
+    def cancel(self, refs: Iterable[stream.TaskAttempt]) -> tuple[list[stream.TaskReport], bool]:
+        """Drop tasks that were cancelled. Returns reports that say so, and whether the running one is among them."""
         keys = {(one.task_uuid, one.attempt) for one in refs}
-        kept: deque[stream.AssignedTask] = deque()
-        for task in self._waiting:
-            if _key(task) in keys:
-                self.ledger.add(
-                    stream.TaskReport(
-                        task_uuid=task.task_uuid,
-                        attempt=task.attempt,
-                        assignment_id=self.assignment_id,
-                        outcome=stream.TASK_OUTCOME_CANCELLED,
-                    )
-                )
-            else:
-                kept.append(task)
-        self._waiting = kept
-        return self.running is not None and _key(self.running) in keys
+        dropped = [task for task in self._waiting if _key(task) in keys]
+        self._waiting = deque(task for task in self._waiting if _key(task) not in keys)
+        reports = [
+            stream.TaskReport(
+                task_uuid=task.task_uuid,
+                attempt=task.attempt,
+                assignment_id=self.assignment_id,
+                outcome=stream.TASK_OUTCOME_CANCELLED,
+            )
+            for task in dropped
+        ]
+        return reports, self.running is not None and _key(self.running) in keys
 
     def drain(self) -> list[stream.TaskAttempt]:
         """Take nothing more; what did not start, to be handed back."""

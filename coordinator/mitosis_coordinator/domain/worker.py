@@ -7,6 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+# So many lost workers, each blamed on the same task, end it: what ends every process that runs it would do so for ever.
+MAX_WORKERS_LOST = 5
+
 
 class WorkerState(StrEnum):
     """Where a worker stands; the values are what users see."""

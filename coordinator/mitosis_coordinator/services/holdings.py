@@ -10,8 +10,8 @@ import structlog
 
 from mitosis_coordinator.domain.errors import InvalidToken
 from mitosis_coordinator.domain.orders import StandingOrders
-from mitosis_coordinator.domain.task import AttemptRef
-from mitosis_coordinator.domain.worker import WorkerPulse
+from mitosis_coordinator.domain.task import AttemptRef, TaskResult
+from mitosis_coordinator.domain.worker import MAX_WORKERS_LOST, WorkerPulse
 from mitosis_coordinator.services.ports import Signals
 from mitosis_coordinator.storage import managers, tasks, workers
 from mitosis_coordinator.storage.pool import Connection, Database
@@ -56,8 +56,9 @@ class HoldingService:
     ) -> WorkerAttachment:
         """Begin a session and agree with the worker on what it holds.
 
-        The process that held the assignment resumes it; what the database believes it holds and `held` does not name
-        is Ready again. Another process of the worker lost its predecessor's tasks: each is charged with that.
+        The worker goes on with its assignment; what the database believes it holds and `held` does not name is Ready
+        again. A new process, which holds what its predecessor left results of, lost the others: the one that ran is
+        charged with a worker, each other with a node.
 
         Raises:
             InvalidToken: The worker is gone.
@@ -70,15 +71,16 @@ class HoldingService:
             resumed = assignment_id is not None and worker.session_uuid == introduction.session_uuid
             epoch = await workers.attach(connection, worker_id, introduction, resumes=resumed)
             believed: Set[AttemptRef] = frozenset()
-            if assignment_id is not None and resumed:
+            if assignment_id is None:
+                assignment_id = await workers.insert_assignment(connection, worker_id, epoch)
+            else:
                 # Before looking at what it holds: claims of the older session are waited for, and no more can follow.
                 await managers.resume_assignment(connection, assignment_id, epoch)
                 believed = await tasks.held_by(connection, assignment_id)
-                await tasks.give_back(connection, assignment_id, sorted(believed - held, key=_task_id))
-            else:
-                if assignment_id is not None:
-                    await _end(connection, assignment_id, "Restarted", (worker_id, "its worker was restarted"))
-                assignment_id = await workers.insert_assignment(connection, worker_id, epoch)
+                if resumed:
+                    await tasks.give_back(connection, assignment_id, sorted(believed - held, key=_task_id))
+                else:
+                    await _take_back(connection, worker_id, assignment_id, "its worker was restarted", believed & held)
             group_ids = await workers.group_ids(connection, worker_id)
         self._ready(group_ids)
         revoked = sorted(held - believed, key=_task_id)
@@ -113,7 +115,7 @@ class HoldingService:
             worker = await workers.lock(connection, worker_id)
             if worker is None or worker.session_epoch != session_epoch:
                 return
-            await self._leave(connection, worker_id, "Drained", None)
+            await self._leave(connection, worker_id, "Drained", lost_because=None)
             group_ids = await workers.group_ids(connection, worker_id)
         log.info("worker_left", worker_uuid=str(worker_id))
         self._ready(group_ids)
@@ -141,16 +143,20 @@ class HoldingService:
             if not await workers.still_silent(connection, holder_id, timeout_seconds):
                 return False
             error = f"its worker was silent for more than {timeout_seconds:g} s"
-            await self._leave(connection, holder_id, "TimedOut", (holder_id, error))
+            await self._leave(connection, holder_id, "TimedOut", lost_because=error)
             group_ids = await workers.group_ids(connection, holder_id)
         log.warning("worker_lost", worker_uuid=str(holder_id))
         self._ready(group_ids)
         return True
 
-    async def _leave(self, connection: Connection, worker_id: UUID, reason: str, lost: tuple[UUID, str] | None) -> None:
+    async def _leave(self, connection: Connection, worker_id: UUID, reason: str, *, lost_because: str | None) -> None:
         assignment_id = await workers.held_assignment(connection, worker_id)
-        if assignment_id is not None:
-            await _end(connection, assignment_id, reason, lost)
+        # First of all: once it has ended no claim can be made for it, and those under way are waited for.
+        if assignment_id is not None and await managers.end_assignment(connection, assignment_id, reason):
+            if lost_because is None:
+                await tasks.release(connection, assignment_id)
+            else:
+                await _take_back(connection, worker_id, assignment_id, lost_because, frozenset())
         await workers.set_offline(connection, worker_id)
 
     def _ready(self, group_ids: Sequence[UUID]) -> None:
@@ -158,14 +164,18 @@ class HoldingService:
             self._signals.independent_tasks_ready(group_id)
 
 
-async def _end(connection: Connection, assignment_id: int, reason: str, lost: tuple[UUID, str] | None) -> None:
-    # First of all: from here on no claim can be made for it, and those under way are waited for.
-    if not await managers.end_assignment(connection, assignment_id, reason):
-        return
-    if lost is None:
-        await tasks.release(connection, assignment_id)
-    else:
-        await tasks.reclaim(connection, assignment_id, *lost)
+async def _take_back(
+    connection: Connection, worker_id: UUID, assignment_id: int, error: str, kept: Set[AttemptRef]
+) -> None:
+    """Make what a lost worker held, but for `kept`, Ready again; a task that lost too many workers is Failed."""
+    blamed = await workers.blame(connection, worker_id, assignment_id, error, kept)
+    if blamed is not None and blamed.workers_lost >= MAX_WORKERS_LOST:
+        why = f"{blamed.workers_lost} workers were lost while they ran it, the last one because {error}"
+        await tasks.fail_held(connection, blamed.task_id, TaskResult(error=why))
+        log.warning("task_lost_its_workers", task_uuid=str(blamed.task_id), workers=blamed.workers_lost)
+    elif blamed is not None:
+        await tasks.give_back(connection, assignment_id, [AttemptRef(str(blamed.task_id), blamed.attempt)])
+    await tasks.reclaim(connection, assignment_id, worker_id, error, kept)
 
 
 def _task_id(ref: AttemptRef) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg.rows import dict_row
 
 from mitosis_coordinator.domain.orders import StandingOrders
+from mitosis_coordinator.domain.task import AttemptRef
 from mitosis_coordinator.domain.worker import Worker, WorkerGroup, WorkerPulse, WorkerState
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
@@ -44,6 +45,15 @@ class LockedWorker:
     name: str
     session_epoch: int
     session_uuid: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlamedTask:
+    """A task to which the loss of a worker was charged, and how many it has lost by now."""
+
+    task_id: UUID
+    attempt: int
+    workers_lost: int
 
 
 async def insert(
@@ -130,6 +140,19 @@ async def insert_assignment(connection: Connection, worker_id: UUID, session_epo
     parameters = {"worker_id": worker_id, "session_epoch": session_epoch}
     assignment_id: int = await fetch_value(connection, _SQL["insert_assignment"], parameters)
     return assignment_id
+
+
+async def blame(
+    connection: Connection, worker_id: UUID, assignment_id: int, error: str, kept: Iterable[AttemptRef]
+) -> BlamedTask | None:
+    """Charge the loss of a worker to the task that it ran; None when it held none besides `kept`."""
+    parameters = {
+        "worker_id": worker_id,
+        "assignment_id": assignment_id,
+        "error": error,
+        "kept": [ref.task_id for ref in kept],
+    }
+    return await fetch_one(connection, BlamedTask, _SQL["blame_task"], parameters)
 
 
 async def set_offline(connection: Connection, worker_id: UUID) -> None:

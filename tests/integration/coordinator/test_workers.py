@@ -13,6 +13,7 @@ import pytest
 
 from mitosis.v1 import manager_service_pb2, task_pb2, task_service_pb2, user_pb2, worker_pb2, worker_service_pb2
 from mitosis.v1 import manager_stream_pb2 as pb
+from mitosis_coordinator.domain.worker import MAX_WORKERS_LOST
 from tests.support.api import GROUP, NOOP, Api, refused
 from tests.support.coordinator import bearer, coordinator_config, refusal, running
 from tests.support.scripted_manager import CANCELLED, FAILED, WORKER_DIED
@@ -143,28 +144,62 @@ async def test_a_worker_that_comes_back_resumes(api: Api) -> None:
     assert await worker.report([tasks[0], *again]) == []
 
 
-async def test_a_restarted_worker_lost_its_tasks(api: Api) -> None:
-    [task_id] = await api.submit_independent()
+async def test_a_restarted_worker_lost_what_it_has_no_result_of(api: Api) -> None:
+    ids = await api.submit_independent(4)
     worker = await api.connect_worker()
-    [task] = await worker.fetch(1)
+    tasks = await worker.fetch(3)
+    await worker.started(tasks[1:2])
+    await api.task_when(ids[1], lambda one: one.state == RUNNING)
     before = worker.assignment_id
     await worker.drop()
     worker.restart()
-    attached = await worker.attach(held=[task])
-    assert attached.assignment_id != before
-    assert [one.task_uuid for one in attached.revoked_tasks] == [task_id]
-    lost = await api.task(task_id)
-    assert lost.state == READY
-    [failure] = lost.failures
-    assert (failure.kind, failure.attempt) == (task_pb2.FAILURE_KIND_NODE, 1)
-    assert (failure.worker_name, failure.manager_name, failure.error) == (worker.name, "", "its worker was restarted")
-    # What the dead process did is fenced off.
-    worker.assignment_id, after = before, worker.assignment_id
-    assert await worker.report([task]) == [task_id]
-    worker.assignment_id = after
-    [again] = await worker.fetch(1)
-    assert again.attempt == 2
-    assert await worker.report([again]) == []
+    # What it has the result of, and one that was never its own.
+    foreign = pb.AssignedTask(task_uuid=ids[3], attempt=1)
+    attached = await worker.attach(held=[tasks[0], foreign])
+    assert attached.assignment_id == before
+    assert [one.task_uuid for one in attached.revoked_tasks] == [ids[3]]
+    assert await worker.report(tasks[:1]) == []
+    done = await api.task(ids[0])
+    assert (done.state, done.attempt, len(done.failures)) == (DONE, 1, 0)
+    # The one that ran is charged with the worker, the one that waited with the node.
+    kinds = {}
+    for task_id in ids[1:3]:
+        lost = await api.task(task_id)
+        assert lost.state == READY
+        [failure] = lost.failures
+        assert (failure.attempt, failure.worker_name, failure.error) == (1, worker.name, "its worker was restarted")
+        kinds[task_id] = failure.kind
+    assert kinds == {ids[1]: task_pb2.FAILURE_KIND_WORKER, ids[2]: task_pb2.FAILURE_KIND_NODE}
+    # What the dead process did besides is fenced off.
+    assert await worker.report(tasks[1:]) == ids[1:3]
+    again = await worker.fetch(3)
+    assert [(task.task_uuid, task.attempt) for task in again] == [(ids[1], 2), (ids[2], 2), (ids[3], 1)]
+    assert await worker.report(again) == []
+
+
+async def test_a_task_that_ends_every_process_that_runs_it_is_failed(api: Api) -> None:
+    [poison, innocent] = await api.submit_independent(2)
+    first, second = await api.connect_worker(), await api.connect_worker()
+    for lost in range(MAX_WORKERS_LOST):
+        worker = (first, second)[lost % 2]
+        tasks = await worker.fetch(2)
+        assert [(task.task_uuid, task.attempt) for task in tasks] == [(poison, lost + 1), (innocent, lost + 1)]
+        await worker.drop()
+        worker.restart()
+        await worker.attach()
+    ended = await api.task(poison)
+    assert (ended.state, ended.worker_name) == (BROKEN, first.name)
+    why = "5 workers were lost while they ran it, the last one because its worker was restarted"
+    assert ended.result.error == why
+    assert [failure.kind for failure in ended.failures] == [task_pb2.FAILURE_KIND_WORKER] * MAX_WORKERS_LOST
+    assert {failure.worker_name for failure in ended.failures} == {first.name, second.name}
+    explained = await api.tasks.ExplainTask(task_service_pb2.ExplainTaskRequest(uuid=poison), metadata=api.metadata)
+    assert why in explained.explanation.summary
+    # What only waited beside it is not to blame, and still runs.
+    [task] = await second.fetch(1)
+    assert (task.task_uuid, await second.report([task])) == (innocent, [])
+    done = await api.task(innocent)
+    assert {failure.kind for failure in done.failures} == {task_pb2.FAILURE_KIND_NODE}
 
 
 async def test_another_stream_of_the_same_worker_takes_its_place(api: Api) -> None:

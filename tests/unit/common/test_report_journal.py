@@ -208,7 +208,7 @@ class NothingIsLost(RuleBasedStateMachine):
     def seal(self) -> None:
         self.ledger.seal()
 
-    @precondition(lambda self: not self.ledger.is_idle)
+    @precondition(lambda self: self.ledger.unacknowledged())
     @rule(data=st.data())
     def acknowledge(self, data: st.DataObject) -> None:
         sequences = [batch.sequence for batch in self.ledger.unacknowledged()]

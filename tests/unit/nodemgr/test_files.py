@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,11 @@ from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis_common import dial
 from mitosis_common.agent_config import Coordinator
 from mitosis_common.config import ConfigError
+from mitosis_common.lock import LockedError, hold
 from mitosis_common.token_file import Token, TokenError, seconds_to_refresh
 from mitosis_nodemgr import config
 from mitosis_nodemgr.child import ProcessId
 from mitosis_nodemgr.intents import Intent, IntentStore, kill_recorded
-from mitosis_nodemgr.lock import LockedError, hold
 
 FLAT = """
 coordinator_url: "https://api.example.com"
@@ -223,7 +224,7 @@ def test_one_holder_at_a_time_and_no_file_afterwards(tmp_path: Path) -> None:
 def test_many_processes_never_hold_it_together(tmp_path: Path) -> None:
     program = f"""
 import sys; from pathlib import Path
-from mitosis_nodemgr.lock import hold, LockedError
+from mitosis_common.lock import hold, LockedError
 inside = Path({str(tmp_path)!r}, "inside")
 for _ in range(200):
     try:
@@ -236,6 +237,31 @@ for _ in range(200):
     running = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(3)]
     assert [process.wait() for process in running] == [0, 0, 0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_holder_forked_does_not_hold_on(tmp_path: Path) -> None:
+    program = f"""
+import os, signal, time; from pathlib import Path
+from mitosis_common.lock import hold
+with hold(Path({str(tmp_path)!r}, "lock"), "x"):
+    child = os.fork()
+    if child == 0:
+        print(flush=True)
+        time.sleep(60)
+    print(child, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert killed.stdout is not None
+    lines = [killed.stdout.readline().strip() for _ in range(2)]
+    killed.wait()
+    [child] = filter(None, lines)
+    try:
+        with hold(tmp_path / "lock", "the next one"):
+            pass
+    finally:
+        os.kill(int(child), signal.SIGKILL)
+        killed.stdout.close()
 
 
 def test_a_token_is_read_replaced_and_never_shown(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis_common.agent_config import Coordinator
 from mitosis_common.report_journal import ReportJournal
+from mitosis_common.report_pump import ReportPump
 from mitosis_common.token_file import Token
-from mitosis_nodemgr.pump import ReportPump
 from mitosis_nodemgr.session import Session
 from tests.unit.nodemgr.fake_coordinator import FakeCoordinator, fake_coordinator
 
@@ -104,7 +104,7 @@ async def test_it_attaches_first_and_says_goodbye_last(
 async def test_it_comes_back_and_sends_unacknowledged_reports_again(
     coordinator: FakeCoordinator, holder: Holder, session: Session, journal: ReportJournal
 ) -> None:
-    holder.pump = ReportPump(session.send, journal)
+    holder.pump = ReportPump(lambda batch: session.send(stream.ConnectRequest(task_reports=batch)), journal)
     await coordinator.until(lambda: holder.heard)
     coordinator.acknowledge = False
     holder.pump.add(reports("a", "b"))
@@ -125,7 +125,7 @@ async def test_it_comes_back_and_sends_unacknowledged_reports_again(
 async def test_reports_gather_while_a_batch_is_on_its_way(
     coordinator: FakeCoordinator, holder: Holder, session: Session, journal: ReportJournal
 ) -> None:
-    holder.pump = ReportPump(session.send, journal)
+    holder.pump = ReportPump(lambda batch: session.send(stream.ConnectRequest(task_reports=batch)), journal)
     await coordinator.until(lambda: holder.heard)
     coordinator.acknowledge = False
     for number in range(100):

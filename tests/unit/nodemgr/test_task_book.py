@@ -176,7 +176,7 @@ def test_reports_are_numbered_kept_and_sent_again() -> None:
     assert len(ledger) == 452
     ledger.acknowledge(3)
     assert len(ledger) == 0
-    assert ledger.is_idle
+    assert ledger.unacknowledged() == []
     ledger.add(report("later"))
     sealed = ledger.seal()
     assert sealed is not None

@@ -16,7 +16,7 @@ DONE, FAILED, CANCELLED = (
 def book(*tasks: str, window: int = 2) -> TaskBook:
     """A book that is attached and was sent some tasks."""
     made = TaskBook(window=window)
-    made.attached(7, [])
+    made.attached(7, ())
     made.credit()
     made.arrived(batch(*tasks))
     return made
@@ -38,7 +38,7 @@ def report(task: str, outcome: stream.TaskOutcome = DONE) -> worker_ipc_pb2.Work
 
 def test_credit_keeps_the_window_full_and_counts_from_each_attach() -> None:
     held = TaskBook(window=2)
-    held.attached(7, [])
+    held.attached(7, ())
     assert held.credit() == 2
     assert held.credit() is None
     held.arrived(batch("a", "b"))
@@ -46,7 +46,7 @@ def test_credit_keeps_the_window_full_and_counts_from_each_attach() -> None:
     assert held.credit() is None
     held.ended(report("a"))
     assert held.credit() == 3
-    held.attached(7, [])
+    held.attached(7, ())
     assert held.credit() == 1
 
 
@@ -62,40 +62,34 @@ def test_one_task_runs_at_a_time_in_the_order_in_which_they_came() -> None:
     assert second.task_uuid == "b"
 
 
-def test_a_report_is_kept_once_and_told_as_held_until_it_is_acknowledged() -> None:
+def test_a_task_is_reported_once_and_not_told_as_held_any_more() -> None:
     held = book("a")
     held.start_next()
+    assert held.keys() == [("a", 1)]
+    made = held.ended(report("a"))
+    assert isinstance(made, stream.TaskReport)
+    assert (made.task_uuid, made.assignment_id, made.outcome) == ("a", 7, DONE)
     assert held.ended(report("a")) is None
-    assert held.ended(report("a")) is None
-    sealed = held.ledger.seal()
-    assert sealed is not None
-    [sent] = sealed.reports
-    assert (sent.task_uuid, sent.assignment_id, sent.outcome) == ("a", 7, DONE)
-    assert [one.task_uuid for one in held.held()] == ["a"]
-    held.ledger.acknowledge(sealed.sequence)
-    assert held.held() == []
-    assert held.is_empty
+    assert held.keys() == []
     assert (held.completed, held.failed) == (1, 0)
 
 
 def test_what_is_revoked_is_dropped_and_not_reported() -> None:
-    held = book("a", "b", "c", window=3)
+    held = book("a", "b")
     held.start_next()
-    held.ended(report("a", FAILED))
-    held.start_next()
-    assert held.attached(8, refs("a", "b", "c"))
-    assert len(held.ledger) == 0
-    assert held.ended(report("b", CANCELLED)) is None
-    assert held.is_empty
+    assert held.attached(8, {("a", 1), ("b", 1)})
+    assert held.ended(report("a", CANCELLED)) is None
+    assert held.keys() == []
 
 
 def test_cancelled_tasks_that_wait_are_reported_so_and_a_running_one_is_named() -> None:
     held = book("a", "b")
     held.start_next()
-    assert not held.cancel(refs("b", "unknown"))
-    assert held.cancel(refs("a"))
-    held.ended(report("a", CANCELLED))
-    assert [key for key, _ in held.ledger.attempts()] == ["b", "a"]
+    [dropped], runs = held.cancel(refs("b", "unknown"))
+    assert (dropped.task_uuid, dropped.outcome, runs) == ("b", CANCELLED, False)
+    assert held.cancel(refs("a")) == ([], True)
+    made = held.ended(report("a", CANCELLED))
+    assert isinstance(made, stream.TaskReport)
     assert (held.completed, held.failed) == (0, 0)
 
 
@@ -106,10 +100,8 @@ def test_draining_hands_back_what_did_not_start_and_takes_nothing_more() -> None
     assert held.credit() is None
     assert [one.task_uuid for one in held.arrived(batch("c"))] == ["c"]
     held.give_back_running()
-    handed_back = held.ended(report("a", CANCELLED))
-    assert handed_back is not None
-    assert handed_back.task_uuid == "a"
-    assert held.is_empty
+    assert held.ended(report("a", CANCELLED)) == refs("a")[0]
+    assert held.keys() == []
 
 
 def test_a_task_that_ended_before_it_was_stopped_is_reported() -> None:
@@ -117,8 +109,7 @@ def test_a_task_that_ended_before_it_was_stopped_is_reported() -> None:
     held.start_next()
     held.drain()
     held.give_back_running()
-    assert held.ended(report("a")) is None
-    assert len(held.ledger) == 1
+    assert isinstance(held.ended(report("a")), stream.TaskReport)
 
 
 def test_a_task_that_was_taken_and_never_ran_is_handed_back() -> None:

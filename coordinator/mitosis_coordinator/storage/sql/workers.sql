@@ -69,6 +69,23 @@ WHERE id = ANY(%(assignment_ids)s) AND worker_id = %(holder_id)s
 ORDER BY id
 FOR NO KEY UPDATE
 
+-- name: blame_task
+-- Charges a lost worker to the task that it ran, as far as is known, and counts the workers that this task lost.
+WITH suspect AS (
+    SELECT t.id, t.attempt FROM active_tasks t
+    WHERE t.assignment_id = %(assignment_id)s AND t.id <> ALL(%(kept)s::uuid[])
+    -- A worker takes them in this order. What is said to run began more than a second before.
+    ORDER BY t.started_at DESC NULLS LAST, t.priority DESC, t.id
+    LIMIT 1
+    FOR UPDATE OF t
+), charged AS (
+    INSERT INTO task_execution_failures (task_id, attempt, kind, holder_id, error)
+    SELECT id, attempt, 'Worker', %(worker_id)s, %(error)s FROM suspect
+)
+SELECT s.id AS task_id, s.attempt, 1 + (
+    SELECT count(*) FROM task_execution_failures f WHERE f.task_id = s.id AND f.kind = 'Worker') AS workers_lost
+FROM suspect s
+
 -- name: attach_worker
 -- Begins a session: counts it, and takes over what the worker says of itself.
 UPDATE independent_workers SET session_epoch = session_epoch + 1, session_uuid = %(session_uuid)s,

@@ -97,9 +97,9 @@ const (
 	FailureKind_FAILURE_KIND_UNSPECIFIED FailureKind = 0
 	// The task exited non-zero, raised, timed out or could not be started.
 	FailureKind_FAILURE_KIND_TASK FailureKind = 1
-	// The worker process died while it ran the task.
+	// The worker process died while it ran the task, or an independent worker was lost then.
 	FailureKind_FAILURE_KIND_WORKER FailureKind = 2
-	// The holder stayed away longer than the heartbeat timeout.
+	// The holder stayed away longer than the heartbeat timeout, or was restarted.
 	FailureKind_FAILURE_KIND_NODE FailureKind = 3
 	// The environment could not be prepared.
 	FailureKind_FAILURE_KIND_ENVIRONMENT FailureKind = 4

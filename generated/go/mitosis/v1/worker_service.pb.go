@@ -977,9 +977,10 @@ func (*ConnectWorkerResponse_Shutdown) isConnectWorkerResponse_Message() {}
 type WorkerAttach struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A UUID that the worker process draws at its start. A process that comes back with the
-	// same one resumes; another one is a restarted worker, whose tasks were lost.
+	// same one resumes; another one is a restarted worker, which lost what it does not name.
 	SessionUuid string `protobuf:"bytes,1,opt,name=session_uuid,json=sessionUuid,proto3" json:"session_uuid,omitempty"`
-	// Every attempt it holds: waiting, running, or ended and not acknowledged.
+	// Every attempt it holds: waiting, running, or ended and not acknowledged. A restarted worker
+	// names those that its predecessor left results of.
 	HeldTasks []*TaskAttempt `protobuf:"bytes,2,rep,name=held_tasks,json=heldTasks,proto3" json:"held_tasks,omitempty"`
 	// From its configuration. They replace what registration said, unless there are none.
 	Tags          []string `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
@@ -1058,8 +1059,8 @@ func (x *WorkerAttach) GetHostname() string {
 type WorkerAttached struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	SessionEpoch int64                  `protobuf:"varint,1,opt,name=session_epoch,json=sessionEpoch,proto3" json:"session_epoch,omitempty"`
-	// Names what the worker holds in every later message; it lasts as long as the process
-	// comes back within the heartbeat timeout.
+	// Names what the worker holds in every later message; it lasts as long as the worker comes
+	// back within the heartbeat timeout.
 	AssignmentId      int64                `protobuf:"varint,2,opt,name=assignment_id,json=assignmentId,proto3" json:"assignment_id,omitempty"`
 	WorkerUuid        string               `protobuf:"bytes,3,opt,name=worker_uuid,json=workerUuid,proto3" json:"worker_uuid,omitempty"`
 	WorkerName        string               `protobuf:"bytes,4,opt,name=worker_name,json=workerName,proto3" json:"worker_name,omitempty"`

@@ -1,4 +1,4 @@
-"""One manager per machine, by a lock on a file that names its holder."""
+"""One process at a time, by a lock on a file that names its holder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+_held: set[int] = set()
 
 
 class LockedError(Exception):
@@ -22,6 +24,7 @@ def hold(path: Path, purpose: str) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _acquire(path, purpose)
+    _held.add(descriptor)
     try:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
@@ -30,6 +33,7 @@ def hold(path: Path, purpose: str) -> Iterator[None]:
         # Unlinked while locked: whoever opened the file before sees, once it has the lock, that the name is gone or
         # names another file, and starts again. Unlinking after the release would delete the next holder's file.
         path.unlink(missing_ok=True)
+        _held.discard(descriptor)
         os.close(descriptor)
 
 
@@ -52,3 +56,13 @@ def _is_named(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+def _leave_to_parent() -> None:
+    """What a forked child holds too would outlive the death of the process that asked for it."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -22,7 +22,7 @@ class ReportPump:
 
     def __init__(
         self,
-        send: Callable[[stream.ConnectRequest], bool],
+        send: Callable[[stream.TaskReports], object],
         journal: ReportJournal,
         inherited: Sequence[stream.TaskReport] = (),
     ) -> None:
@@ -89,7 +89,7 @@ class ReportPump:
             self._ledger.drop(revoked)
             self._journal.release(self._ledger.settled)
         for batch in self._ledger.unacknowledged():
-            self._send(stream.ConnectRequest(task_reports=batch))
+            self._send(batch)
         self._flush()
 
     def disconnected(self) -> None:
@@ -109,7 +109,7 @@ class ReportPump:
             return
         while (batch := self._ledger.seal()) is not None:
             self._flushed_at = asyncio.get_running_loop().time()
-            self._send(stream.ConnectRequest(task_reports=batch))
+            self._send(batch)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
