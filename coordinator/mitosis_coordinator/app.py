@@ -20,8 +20,10 @@ import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from mitosis.v1 import admin_service_pb2, admin_service_pb2_grpc, auth_service_pb2, auth_service_pb2_grpc
+from mitosis_common import garbage
 from mitosis_common import log as common_log
 from mitosis_common.loopback import is_loopback
+from mitosis_common.open_files import allow_open_files
 from mitosis_coordinator.assembly import add_suites_and_managers
 from mitosis_coordinator.components import Components
 from mitosis_coordinator.config import CoordinatorConfig
@@ -32,7 +34,6 @@ from mitosis_coordinator.gateway.app import Discovery, Gateway, build_http_app, 
 from mitosis_coordinator.gateway.forms import BodyLimits
 from mitosis_coordinator.gateway.server import ConnectionLimits, HttpServer
 from mitosis_coordinator.metrics import RpcMetrics
-from mitosis_coordinator.open_files import allow_connections
 from mitosis_coordinator.peers.bus import HintBus
 from mitosis_coordinator.private_file import write_private
 from mitosis_coordinator.rpc.admin_service import AdminServicer
@@ -55,6 +56,8 @@ from mitosis_coordinator.tls import Certificates
 log = structlog.get_logger(__name__)
 
 VERSION = version("mitosis")
+# Beside the streams: the pool, the servers, requests, what Python itself needs.
+_OTHER_FILES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +221,7 @@ async def run(config: CoordinatorConfig, config_file: Path | None = None) -> int
         The exit code: 0 after a signal, 1 after a death.
     """
     common_log.configure(config.logging.level, config.logging.format, config.logging.output, pid=os.getpid())
-    allow_connections(config.stream.max_connections)
+    allow_open_files(config.stream.max_connections + _OTHER_FILES, "stream.max_connections")
     asked_to_stop = asyncio.Event()
     starting = asyncio.current_task()
 
@@ -234,6 +237,7 @@ async def run(config: CoordinatorConfig, config_file: Path | None = None) -> int
         loop.add_signal_handler(number, on_signal, number)
     try:
         async with serving(config, config_file=config_file) as coordinator:
+            garbage.settle()
             starting = None
             return await _until_stopped(asked_to_stop, coordinator.background)
     except asyncio.CancelledError:

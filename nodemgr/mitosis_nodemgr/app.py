@@ -10,8 +10,9 @@ from pathlib import Path
 
 import structlog
 
-from mitosis_common import log
+from mitosis_common import garbage, log
 from mitosis_common.lock import hold
+from mitosis_common.open_files import allow_open_files
 from mitosis_common.reaping import become_subreaper
 from mitosis_common.report_journal import ReportJournal
 from mitosis_common.token_file import Token
@@ -23,6 +24,10 @@ from mitosis_nodemgr.intents import IntentStore
 from mitosis_nodemgr.recovery import take_over
 
 _log = structlog.get_logger(__name__)
+
+# For each worker the events that wake it, the memory it sends from, its output and its process; 14 when last counted.
+_OPEN_FILES_FOR_WORKER = 20
+_OPEN_FILES = 128
 
 
 async def run(config: ManagerConfig, *, allow_several: bool) -> int:
@@ -44,6 +49,8 @@ async def run(config: ManagerConfig, *, allow_several: bool) -> int:
         assert config.coordinator.token_file is not None
         token = Token(config.coordinator.token_file)
         environment = Environment(config)
+        # After it, because it keeps the limit that hooks and tasks get.
+        allow_open_files(_OPEN_FILES + _OPEN_FILES_FOR_WORKER * config.manager.max_workers, "manager.max_workers")
         intents = IntentStore(config.manager.data_dir)
         if config.groups:
             _log.info("configured_groups_ignored", configured=[group.name for group in config.groups])
@@ -57,6 +64,7 @@ async def run(config: ManagerConfig, *, allow_several: bool) -> int:
             driver.post(ev.LeaveRequested(graceful=True) if signals.count == 1 else ev.StopRequested())
 
         signals.handler = end
+        garbage.settle()
         _log.info("manager_started", session_uuid=environment.session_uuid, max_workers=config.manager.max_workers)
         exit_code = await driver.run()
         _log.info("manager_ended", exit_code=exit_code)
