@@ -36,14 +36,14 @@ def lock_manager(db: Tables, given: Parameters) -> Answer:
 @models("managers", "attach_manager")
 def attach_manager(db: Tables, given: Parameters) -> Answer:
     manager = db.node_managers[given["manager_id"]]
-    epoch = manager["session_epoch"] + 1
+    epoch, before = manager["session_epoch"] + 1, manager["state"]
     db.node_managers.replace(manager["id"], session_epoch=epoch, session_uuid=given["session_uuid"],
            tags=given["tags"] or manager["tags"], max_workers=given["max_workers"], version=given["version"],
            hostname=given["hostname"], state=str(given["state"]), last_heartbeat_at=db.now,
            reason="" if given["restarted"] else manager["reason"],
            failed_preparations=[] if given["restarted"] else manager["failed_preparations"],
            shutdown_graceful=None if given["restarted"] else manager["shutdown_graceful"])  # fmt: skip
-    return [{"session_epoch": epoch}]
+    return [{"session_epoch": epoch, "state": before}]
 
 
 @models("managers", "set_manager_state")
@@ -51,9 +51,10 @@ def set_manager_state(db: Tables, given: Parameters) -> Answer:
     manager = db.node_managers.get(given["manager_id"])
     if manager is None or manager["state"] not in given["allowed"]:
         return []
+    before = manager["state"]
     db.node_managers.replace(manager["id"], state=str(given["state"]), reason=given["reason"],
            last_heartbeat_at=db.now)  # fmt: skip
-    return [{"id": manager["id"]}]
+    return [{"state": before}]
 
 
 @models("managers", "note_failed_preparations")

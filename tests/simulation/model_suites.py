@@ -91,9 +91,10 @@ def set_suite_state(db: Tables, given: Parameters) -> Answer:
     if suite is None or suite["state"] not in given["allowed"]:
         return []
     state = str(given["state"])
+    before = suite["state"]
     db.task_suites.replace(suite["id"], state=state, updated_at=db.now, reason=given["reason"],
            finished_at=db.now if state in FINAL else None)  # fmt: skip
-    return [{"state": state}]
+    return [{"state": before}]
 
 
 @models("suites", "close_suite")
@@ -107,8 +108,11 @@ def complete_suite(db: Tables, given: Parameters) -> Answer:
     suite = db.task_suites[given["suite_id"]]
     if suite["state"] not in given["allowed"] or not _is_finished(db, suite):
         return []
+    before = suite["state"]
     db.task_suites.replace(suite["id"], state="Complete", updated_at=db.now, finished_at=db.now, reason="")
-    return [{"id": suite["id"]}]
+    starts = [one["started_at"] for one in db.assignments.values() if one["task_suite_id"] == suite["id"]]
+    return [{"state": before, "group_name": db.groups[suite["group_id"]]["name"],
+             "started_at": min(starts, default=None), "finished_at": db.now}]  # fmt: skip
 
 
 @models("suites", "due_suites")

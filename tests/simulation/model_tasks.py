@@ -133,7 +133,7 @@ def schedule_retries(db: Tables, given: Parameters) -> Answer:
         _note_failures(db, task, "Task", _holder_of(db, task), [error])
         db.active_tasks.replace(task["id"], **FREE, failures=task["failures"] + 1,
                retry_at=db.now + timedelta(seconds=seconds))  # fmt: skip
-        retried.append({"task_id": task_id})
+        retried.append({"task_id": task_id, "task_suite_id": task["task_suite_id"]})
     return retried
 
 

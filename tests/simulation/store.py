@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self, cast
 from psycopg.pq import ExecStatus
 
 from mitosis_coordinator.domain.errors import StorageUnavailable
+from mitosis_coordinator.storage.facts import Fact
 from mitosis_coordinator.storage.pool import Connection, Database
 from tests.simulation import model_managers, model_suites, model_tasks
 from tests.simulation.clock import SimulatedLoop
@@ -180,6 +181,8 @@ class _Session:
         self._store = store
         self._is_dead = is_dead
         self._in_transaction = in_transaction
+        # Nobody counts here.
+        self.facts: list[Fact] = []
 
     def cursor(self, *, binary: bool = False, row_factory: Any = None) -> _Cursor:
         return _Cursor(self, row_factory)

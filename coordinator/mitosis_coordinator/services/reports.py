@@ -14,7 +14,7 @@ from mitosis_coordinator.domain.suite import SuiteState
 from mitosis_coordinator.domain.task import AttemptRef, FailureKind, Outcome, Report
 from mitosis_coordinator.services.completion import Completion
 from mitosis_coordinator.services.ports import Signals
-from mitosis_coordinator.storage import suites, tasks, workers
+from mitosis_coordinator.storage import facts, suites, tasks, workers
 from mitosis_coordinator.storage.pool import Connection, Database
 
 log = structlog.get_logger(__name__)
@@ -59,6 +59,7 @@ class ReportService:
             final = reports
             async with self._database.connection() as connection:
                 finished = await tasks.finish(connection, holder_id, final)
+                stale = _stale(connection, reports, final, finished, settled)
         else:
             async with self._database.transaction() as connection:
                 assignment_ids = {report.assignment_id for report in reports}
@@ -72,18 +73,11 @@ class ReportService:
                     if report.task_id not in settled and report.outcome is not Outcome.WORKER_DIED
                 ]
                 finished = await tasks.finish(connection, holder_id, final) if final else tasks.NOTHING_FINISHED
+                stale = _stale(connection, reports, final, finished, settled)
         consequences.changed.update(finished.suite_ids)
         consequences.quiet.update(finished.quiet_suite_ids)
         await self._announce(consequences, retried=bool(settled))
-        accepted = finished.accepted_ids
-        if accepted is None and len(final) == len(reports):
-            return []
-        known = settled | ({report.task_id for report in final} if accepted is None else accepted)
-        return [
-            AttemptRef(report.task_id, report.attempt)
-            for report in reports
-            if report.task_id not in known and report.outcome is not Outcome.CANCELLED
-        ]
+        return stale
 
     async def started(self, holder_id: UUID, assignment_id: int, starts: Sequence[tuple[AttemptRef, datetime]]) -> None:
         """Record that attempts have been running for a while."""
@@ -186,6 +180,28 @@ class ReportService:
         except StorageUnavailable as error:
             log.warning("completion_waits_for_storage", error=str(error))
             self._signals.deadline_changed()
+
+
+def _stale(
+    connection: Connection,
+    reports: Sequence[Report],
+    final: Sequence[Report],
+    finished: tasks.Finished,
+    settled: set[str],
+) -> list[AttemptRef]:
+    """The attempts whose report did nothing, though the coordinator did not cancel them itself."""
+    accepted = finished.accepted_ids
+    if accepted is None and len(final) == len(reports):
+        return []
+    known = settled | ({report.task_id for report in final} if accepted is None else accepted)
+    stale = [
+        AttemptRef(report.task_id, report.attempt)
+        for report in reports
+        if report.task_id not in known and report.outcome is not Outcome.CANCELLED
+    ]
+    if stale:
+        connection.facts.append(facts.ReportsStale(len(stale)))
+    return stale
 
 
 async def cancel_ready(connection: Connection, suite_id: UUID) -> None:

@@ -16,7 +16,7 @@ from mitosis_coordinator.services.access import may_see, require_role
 from mitosis_coordinator.services.completion import Completion
 from mitosis_coordinator.services.groups import group_for
 from mitosis_coordinator.services.ports import LiveSessions, Signals
-from mitosis_coordinator.storage import managers, suites, tasks
+from mitosis_coordinator.storage import facts, managers, suites, tasks
 from mitosis_coordinator.storage.pool import Connection, Database
 
 log = structlog.get_logger(__name__)
@@ -72,6 +72,7 @@ class SuiteService:
                     return await self._read(connection, known.resource_id)
             await suites.insert(connection, suite_id, group_id, spec, principal.username)
             suite = await self._read(connection, suite_id)
+            connection.facts.append(facts.SuiteCreated(suite.group_name))
         log.info("suite_created", suite_uuid=str(suite_id), group_name=group_name)
         self._signals.deadline_changed()
         return suite
@@ -187,7 +188,7 @@ class SuiteService:
             count = await tasks.retry_failed(connection, suite_id)
             if count or suite.state is SuiteState.FAILED:
                 state = SUITE.after(suite.state, SuiteEvent.RETRIED)
-                await suites.count_retried(connection, suite_id, count, state)
+                await suites.count_retried(connection, suite_id, count, suite.state, state)
                 await suites.match(connection, suite_id)
                 await suites.forget_back_offs(connection, suite_id)
             changed = await self._read(connection, suite_id)

@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 
 from mitosis_coordinator.domain.errors import StorageUnavailable
-from mitosis_coordinator.storage.pool import Connection, Database
+from mitosis_coordinator.storage.pool import Database
 from mitosis_coordinator.storage.queries import load_queries
 
 _SQL = load_queries("coordinators")
@@ -77,7 +77,7 @@ class Ear:
         StorageUnavailable: from every method, when the connection is lost; the lock is then gone too.
     """
 
-    def __init__(self, connection: Connection, identity: Identity) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection, identity: Identity) -> None:
         self._connection = connection
         self._identity = identity
         self._leads = False
@@ -85,7 +85,7 @@ class Ear:
     @classmethod
     async def open(cls, conninfo: str, identity: Identity) -> Ear:
         """Connect and listen."""
-        connection: Connection | None = None
+        connection: psycopg.AsyncConnection | None = None
         try:
             async with asyncio.timeout(2 * _ANSWER_SECONDS):
                 connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)

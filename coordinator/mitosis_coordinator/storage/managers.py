@@ -22,6 +22,7 @@ from mitosis_coordinator.domain.manager import (
     Membership,
 )
 from mitosis_coordinator.domain.orders import StandingOrders
+from mitosis_coordinator.storage import facts
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
 from mitosis_coordinator.storage.rows import execute, fetch_all, fetch_one, fetch_value, read_orders
@@ -204,7 +205,14 @@ async def attach(
         "state": state,
         "restarted": restarted,
     }
-    epoch: int = await fetch_value(connection, _SQL["attach_manager"], parameters)
+    cursor = await connection.execute(_SQL["attach_manager"], parameters)
+    row = await cursor.fetchone()
+    if row is None:
+        raise RuntimeError("attach_manager returned no row")
+    epoch: int = row[0]
+    _note_move(connection, ManagerState(row[1]), state)
+    if not restarted:
+        connection.facts.append(facts.ManagerReconnected(manager_id))
     return epoch
 
 
@@ -213,7 +221,16 @@ async def set_state(
 ) -> bool:
     """Move a manager along its lifecycle; False when its state does not allow the event."""
     parameters = {"manager_id": manager_id, "state": state, "reason": reason, "allowed": MANAGER.sources(event)}
-    return await fetch_value(connection, _SQL["set_manager_state"], parameters) is not None
+    before: str | None = await fetch_value(connection, _SQL["set_manager_state"], parameters)
+    if before is None:
+        return False
+    _note_move(connection, ManagerState(before), state)
+    return True
+
+
+def _note_move(connection: Connection, before: ManagerState, after: ManagerState) -> None:
+    if before is not after:
+        connection.facts.append(facts.ManagerMoved(before, after))
 
 
 async def set_draining(connection: Connection, manager_id: UUID, *, draining: bool) -> None:
@@ -369,6 +386,8 @@ async def insert_hook_run(connection: Connection, manager_id: UUID, report: Hook
     """Record how a hook ended; the suite, or None when it was recorded before or is not this manager's."""
     parameters = asdict(report) | {"manager_id": manager_id}
     suite_id: UUID | None = await fetch_value(connection, _ASSIGNMENTS["insert_hook_run"], parameters)
+    if suite_id is not None:
+        connection.facts.append(facts.HookEnded(report.hook_type, report.result, report.duration_seconds))
     return suite_id
 
 

@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from mitosis_coordinator.domain.errors import StorageUnavailable
 from mitosis_coordinator.storage.arrays import register_arrays
+from mitosis_coordinator.storage.facts import Fact, Listener
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +27,6 @@ _UNAVAILABLE = (
     psycopg.errors.ReadOnlySqlTransaction,
     psycopg.errors.IdleInTransactionSessionTimeout,
 )
-
-Connection: TypeAlias = psycopg.AsyncConnection[TupleRow]
 
 # While the server is known to be away, callers learn it after this time instead of the whole checkout timeout.
 _TIMEOUT_IN_TROUBLE_SECONDS = 2.0
@@ -45,10 +44,14 @@ _NETWORK_DEFAULTS = {
 }
 
 
-class _PooledConnection(psycopg.AsyncConnection[TupleRow]):
-    """A connection that knows up to which incident it was seen working."""
+class PooledConnection(psycopg.AsyncConnection[TupleRow]):
+    """A connection that knows up to which incident it was seen working, and what was done on it since it was lent."""
 
     seen_incident = 0
+    facts: list[Fact]
+
+
+Connection: TypeAlias = PooledConnection
 
 
 class Database:
@@ -93,9 +96,10 @@ class Database:
         }
         self._incidents = 0
         self._in_trouble = False
-        self._pool: AsyncConnectionPool[_PooledConnection] = AsyncConnectionPool(
+        self._listeners: list[Listener] = []
+        self._pool: AsyncConnectionPool[PooledConnection] = AsyncConnectionPool(
             self._conninfo,
-            connection_class=_PooledConnection,
+            connection_class=PooledConnection,
             kwargs={"autocommit": True},
             configure=self._configure,
             min_size=min(min_size, max_size),
@@ -122,6 +126,15 @@ class Database:
     def conninfo(self) -> str:
         """The connection string, with its password: for connections outside the pool, never for a log."""
         return self._conninfo
+
+    @property
+    def statistics(self) -> dict[str, int]:
+        """What the pool counts, by the names of `psycopg_pool`."""
+        return self._pool.get_stats()
+
+    def on_facts(self, listener: Listener) -> None:
+        """Tell somebody what transactions did, once they are committed."""
+        self._listeners.append(listener)
 
     async def open(self) -> None:
         """Open the pool and prove that the server answers.
@@ -157,8 +170,11 @@ class Database:
             StorageUnavailable: the server is away, a statement or a lock took too long, or two transactions met in a
                 way that only one survives. The work may be repeated.
         """
+        began = time.perf_counter()
         try:
             connection = await self._checkout()
+            facts: list[Fact] = []
+            connection.facts = facts
             try:
                 yield connection
             finally:
@@ -167,6 +183,10 @@ class Database:
                 await self._pool.putconn(connection)
         except _UNAVAILABLE as error:
             raise StorageUnavailable("the database does not answer") from error
+        if facts:
+            seconds = time.perf_counter() - began
+            for listener in self._listeners:
+                listener(facts, seconds)
 
     @asynccontextmanager
     async def transaction(self, *, pipeline: bool = False) -> AsyncIterator[Connection]:
@@ -185,7 +205,7 @@ class Database:
             await stack.enter_async_context(connection.transaction())
             yield connection
 
-    async def _checkout(self) -> _PooledConnection:
+    async def _checkout(self) -> PooledConnection:
         deadline = time.monotonic() + self._checkout_timeout_seconds
         while True:
             patience = deadline - time.monotonic()
@@ -205,7 +225,7 @@ class Database:
             log.info("database_back")
         return connection
 
-    async def _works(self, connection: _PooledConnection) -> bool:
+    async def _works(self, connection: PooledConnection) -> bool:
         """Whether the connection is alive: without a round trip unless something speaks against it."""
         if connection.seen_incident == self._incidents and not _has_unread_input(connection):
             return True
@@ -228,7 +248,7 @@ class Database:
             # the discovery of one more.
             await self._pool.drain()
 
-    async def _configure(self, connection: _PooledConnection) -> None:
+    async def _configure(self, connection: PooledConnection) -> None:
         connection.seen_incident = self._incidents
         register_arrays(connection)
         settings = ", ".join(f"set_config('{name}', %({name})s, false)" for name in self._session_settings)
@@ -236,7 +256,7 @@ class Database:
         await connection.execute(f"SELECT {settings}", self._session_settings)
 
 
-def _has_unread_input(connection: _PooledConnection) -> bool:
+def _has_unread_input(connection: PooledConnection) -> bool:
     """Whether the server said something to an idle connection; mostly that is its end."""
     poller = select.poll()
     poller.register(connection.fileno(), select.POLLIN)

@@ -24,6 +24,7 @@ from mitosis_coordinator.domain.suite import (
     SuiteState,
 )
 from mitosis_coordinator.domain.task import Retries
+from mitosis_coordinator.storage import facts
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
 from mitosis_coordinator.storage.rows import execute, fetch_all, fetch_value, send_for_value
@@ -95,7 +96,16 @@ async def set_state(
 ) -> bool:
     """Move a suite along its lifecycle; False when its state does not allow the event."""
     parameters = {"suite_id": suite_id, "state": state, "reason": reason, "allowed": SUITE.sources(event)}
-    return await fetch_value(connection, _SQL["set_suite_state"], parameters) is not None
+    before: str | None = await fetch_value(connection, _SQL["set_suite_state"], parameters)
+    if before is None:
+        return False
+    _note_move(connection, SuiteState(before), state)
+    return True
+
+
+def _note_move(connection: Connection, before: SuiteState, after: SuiteState) -> None:
+    if before is not after:
+        connection.facts.append(facts.SuiteMoved(before, after))
 
 
 async def close(connection: Connection, suite_id: UUID) -> None:
@@ -106,7 +116,15 @@ async def close(connection: Connection, suite_id: UUID) -> None:
 async def complete(connection: Connection, suite_id: UUID) -> bool:
     """Complete a suite if it is finished; whether it was."""
     parameters = {"suite_id": suite_id, "allowed": SUITE.sources(SuiteEvent.COMPLETED)}
-    return await fetch_value(connection, _SQL["complete_suite"], parameters) is not None
+    cursor = await connection.execute(_SQL["complete_suite"], parameters)
+    row = await cursor.fetchone()
+    if row is None:
+        return False
+    before, group_name, started_at, finished_at = row
+    _note_move(connection, SuiteState(before), SuiteState.COMPLETE)
+    if started_at is not None:
+        connection.facts.append(facts.SuiteCompleted(group_name, (finished_at - started_at).total_seconds()))
+    return True
 
 
 async def due(connection: Connection) -> list[UUID]:
@@ -139,7 +157,11 @@ async def count_submitted(
 
     async def read() -> SuiteState | None:
         state: str | None = await read_state()
-        return None if state is None else SuiteState(state)
+        if state is None:
+            return None
+        if state == SuiteState.COMPLETE:
+            _note_move(connection, SuiteState.COMPLETE, SuiteState.QUEUED)
+        return SuiteState(state)
 
     return read
 
@@ -154,9 +176,12 @@ async def count_failed(connection: Connection, suite_id: UUID, count: int) -> No
     await execute(connection, _SQL["count_failed"], {"suite_id": suite_id, "count": count})
 
 
-async def count_retried(connection: Connection, suite_id: UUID, count: int, state: SuiteState) -> None:
+async def count_retried(
+    connection: Connection, suite_id: UUID, count: int, before: SuiteState, state: SuiteState
+) -> None:
     """Count failed tasks in again and put the suite into the state that the retry leads to."""
     await execute(connection, _SQL["count_retried"], {"suite_id": suite_id, "count": count, "state": state})
+    _note_move(connection, before, state)
 
 
 async def count_preparation_failure(connection: Connection, suite_id: UUID) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from mitosis_coordinator.domain.ids import MAX_BLOCK
 from mitosis_coordinator.domain.task import NewArray, Task, TaskState
+from mitosis_coordinator.storage.facts import TasksSubmitted
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
 from mitosis_coordinator.storage.rows import execute, fetch_one, fetch_value
@@ -59,6 +60,7 @@ async def insert(
         "created_by": created_by,
     }
     await execute(connection, _SQL["insert_array"], parameters)
+    connection.facts.append(TasksSubmitted(in_suite=True, count=len(array.payloads)))
 
 
 async def make(connection: Connection, suite_id: UUID, first_task_id: UUID | None = None) -> int:

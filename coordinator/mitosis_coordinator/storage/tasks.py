@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +21,7 @@ from mitosis_coordinator.domain.task import (
     Retries,
     TaskResult,
 )
-from mitosis_coordinator.storage import arrays, task_arrays
+from mitosis_coordinator.storage import arrays, facts, task_arrays
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
 from mitosis_coordinator.storage.rows import execute, fetch_one, fetch_value
@@ -126,6 +127,7 @@ async def insert(
         query = _SQL["insert_tasks"]
         parameters["suite_id"] = suite_id
     await connection.execute(query, parameters)
+    connection.facts.append(facts.TasksSubmitted(suite_id is not None, len(tasks)))
 
 
 async def claim(
@@ -146,6 +148,8 @@ async def claim(
     async with connection.cursor(binary=True) as cursor:
         await cursor.execute(_SQL["claim_tasks"], parameters)
         rows = await cursor.fetchall()
+    if rows:
+        connection.facts.append(facts.TasksClaimed(managed=True, count=len(rows)))
     # An UPDATE returns rows in no order; text UUIDs sort as the UUIDs do.
     rows.sort(key=lambda row: (-row[3], row[0]))
     return [ClaimedTask(*row[:4]) for row in rows], not rows or rows[0][4]
@@ -171,6 +175,8 @@ async def claim_independent(
         rows = await cursor.fetchall()
     if rows and rows[0][0] is None:
         return None
+    if rows:
+        connection.facts.append(facts.TasksClaimed(managed=False, count=len(rows)))
     rows.sort(key=lambda row: (-row[3], row[0]))
     return [ClaimedTask(*row) for row in rows]
 
@@ -234,9 +240,12 @@ async def finish(connection: Connection, holder_id: UUID, reports: Sequence[Repo
     if row is None:
         raise RuntimeError("finish_tasks returned no row")
     accepted, accepted_ids, suite_ids, quiet_suite_ids = row
-    everything = accepted == len(reports)
+    accepted_set = None if accepted == len(reports) else frozenset[str](accepted_ids or ())
+    ended = Counter(report.outcome for report in reports if accepted_set is None or report.task_id in accepted_set)
+    if ended:
+        connection.facts.append(facts.AttemptsEnded(managed=bool(suite_ids), outcomes=ended))
     return Finished(
-        accepted_ids=None if everything else frozenset(accepted_ids or ()),
+        accepted_ids=accepted_set,
         suite_ids=suite_ids or [],
         quiet_suite_ids=quiet_suite_ids or [],
     )
@@ -253,7 +262,14 @@ async def schedule_retries(connection: Connection, reports: Sequence[Report]) ->
             "errors": [report.result.error for report in reports],
         },
     )
-    return {row[0] for row in await cursor.fetchall()}
+    rows = await cursor.fetchall()
+    outcomes = {report.task_id: report.outcome for report in reports} if rows else {}
+    for managed in (True, False):
+        ended = Counter(outcomes[row[0]] for row in rows if (row[1] is not None) is managed)
+        if ended:
+            connection.facts.append(facts.AttemptsEnded(managed, ended))
+            connection.facts.append(facts.TasksRetried(FailureKind.TASK, ended.total()))
+    return {row[0] for row in rows}
 
 
 async def release_due_retries(connection: Connection) -> set[tuple[UUID | None, UUID]]:
@@ -277,6 +293,7 @@ async def lock_held(connection: Connection, report: Report) -> HeldTask | None:
 async def exclude_holder(connection: Connection, task_id: UUID, holder_id: UUID) -> None:
     """Make a held task Ready for any holder but this one."""
     await execute(connection, _SQL["exclude_holder"], {"task_id": task_id, "holder_id": holder_id})
+    connection.facts.append(facts.TasksRetried(FailureKind.WORKER, 1))
 
 
 async def fail_held(connection: Connection, task_id: UUID, result: TaskResult) -> None:
@@ -303,6 +320,8 @@ async def record_failures(
         "errors": list(errors),
     }
     await execute(connection, _SQL["record_failures"], parameters)
+    ended = Counter([Outcome.WORKER_DIED])
+    connection.facts.append(facts.AttemptsEnded(held.task_suite_id is not None, ended))
 
 
 async def record_worker_deaths(connection: Connection, report: Report) -> None:
@@ -337,7 +356,9 @@ async def give_back(connection: Connection, assignment_id: int, refs: Sequence[A
         "ids": [ref.task_id for ref in refs],
         "attempts": [ref.attempt for ref in refs],
     }
-    return await execute(connection, _SQL["return_tasks"], parameters)
+    count = await execute(connection, _SQL["return_tasks"], parameters)
+    connection.facts.append(facts.TasksReclaimed(facts.Cause.HANDED_BACK, count))
+    return count
 
 
 async def held_by(connection: Connection, assignment_id: int) -> set[AttemptRef]:
@@ -348,7 +369,9 @@ async def held_by(connection: Connection, assignment_id: int) -> set[AttemptRef]
 
 async def release(connection: Connection, assignment_id: int) -> int:
     """Make everything that an assignment still holds Ready again, without charge; how many."""
-    return await execute(connection, _SQL["release_assignment"], {"assignment_id": assignment_id})
+    count = await execute(connection, _SQL["release_assignment"], {"assignment_id": assignment_id})
+    connection.facts.append(facts.TasksReclaimed(facts.Cause.ASSIGNMENT_ENDED, count))
+    return count
 
 
 async def reclaim(
@@ -362,6 +385,8 @@ async def reclaim(
         "kept": [ref.task_id for ref in kept],
     }
     count: int = await fetch_value(connection, _SQL["reclaim_assignment"], parameters)
+    connection.facts.append(facts.TasksReclaimed(facts.Cause.HOLDER_LOST, count))
+    connection.facts.append(facts.TasksRetried(FailureKind.NODE, count))
     return count
 
 

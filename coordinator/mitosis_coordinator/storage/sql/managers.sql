@@ -70,21 +70,23 @@ FOR NO KEY UPDATE
 
 -- name: attach_manager
 -- Begins a session: counts it, and takes over what the manager says of itself.
-UPDATE node_managers SET session_epoch = session_epoch + 1, session_uuid = %(session_uuid)s,
-    tags = CASE WHEN cardinality(%(tags)s::text[]) = 0 THEN tags ELSE %(tags)s END,
+UPDATE node_managers m SET session_epoch = m.session_epoch + 1, session_uuid = %(session_uuid)s,
+    tags = CASE WHEN cardinality(%(tags)s::text[]) = 0 THEN m.tags ELSE %(tags)s END,
     max_workers = %(max_workers)s, version = %(version)s, hostname = %(hostname)s, state = %(state)s,
-    last_heartbeat_at = now(), reason = CASE WHEN %(restarted)s THEN '' ELSE reason END,
-    failed_preparations = CASE WHEN %(restarted)s THEN '{}' ELSE failed_preparations END,
+    last_heartbeat_at = now(), reason = CASE WHEN %(restarted)s THEN '' ELSE m.reason END,
+    failed_preparations = CASE WHEN %(restarted)s THEN '{}' ELSE m.failed_preparations END,
     -- An order to end was for the process that is gone.
-    shutdown_graceful = CASE WHEN NOT %(restarted)s THEN shutdown_graceful END
-WHERE id = %(manager_id)s
-RETURNING session_epoch
+    shutdown_graceful = CASE WHEN NOT %(restarted)s THEN m.shutdown_graceful END
+FROM (SELECT id, state FROM node_managers WHERE id = %(manager_id)s FOR NO KEY UPDATE) AS before
+WHERE m.id = before.id
+RETURNING m.session_epoch, before.state
 
 -- name: set_manager_state
 -- Moves a manager along its lifecycle; nothing happens when its state does not allow it.
-UPDATE node_managers SET state = %(state)s, reason = %(reason)s, last_heartbeat_at = now()
-WHERE id = %(manager_id)s AND state = ANY(%(allowed)s)
-RETURNING id
+UPDATE node_managers m SET state = %(state)s, reason = %(reason)s, last_heartbeat_at = now()
+FROM (SELECT id, state FROM node_managers WHERE id = %(manager_id)s FOR NO KEY UPDATE) AS before
+WHERE m.id = before.id AND before.state = ANY(%(allowed)s)
+RETURNING before.state
 
 -- name: set_draining
 -- Takes a manager out of service, or puts it back.

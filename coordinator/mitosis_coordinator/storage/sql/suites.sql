@@ -126,10 +126,11 @@ WHERE id = %(suite_id)s
 
 -- name: set_suite_state
 -- Moves a suite along its lifecycle; nothing happens when its state does not allow it.
-UPDATE task_suites SET state = %(state)s, updated_at = now(), reason = %(reason)s,
+UPDATE task_suites s SET state = %(state)s, updated_at = now(), reason = %(reason)s,
     finished_at = CASE WHEN %(state)s IN ('Complete', 'Cancelled', 'Failed') THEN now() END
-WHERE id = %(suite_id)s AND state = ANY(%(allowed)s)
-RETURNING state
+FROM (SELECT id, state FROM task_suites WHERE id = %(suite_id)s FOR NO KEY UPDATE) AS before
+WHERE s.id = before.id AND before.state = ANY(%(allowed)s)
+RETURNING before.state
 
 -- name: close_suite
 -- Says that no more tasks are coming.
@@ -137,11 +138,13 @@ UPDATE task_suites SET closed = true, updated_at = now() WHERE id = %(suite_id)s
 
 -- name: complete_suite
 -- Completes a suite that is finished: nothing pending, and closed or inactive for its auto-close time.
-UPDATE task_suites SET state = 'Complete', updated_at = now(), finished_at = now(), reason = ''
-WHERE id = %(suite_id)s AND state = ANY(%(allowed)s) AND pending_tasks = 0
-  AND (closed OR (last_activity_at + make_interval(secs => auto_close_timeout_seconds) <= now()
-                  AND (auto_close_timeout_seconds > 0 OR total_tasks > 0)))
-RETURNING id
+UPDATE task_suites s SET state = 'Complete', updated_at = now(), finished_at = now(), reason = ''
+FROM (SELECT id, state FROM task_suites WHERE id = %(suite_id)s FOR NO KEY UPDATE) AS before
+WHERE s.id = before.id AND before.state = ANY(%(allowed)s) AND s.pending_tasks = 0
+  AND (s.closed OR (s.last_activity_at + make_interval(secs => s.auto_close_timeout_seconds) <= now()
+                    AND (s.auto_close_timeout_seconds > 0 OR s.total_tasks > 0)))
+RETURNING before.state, (SELECT name FROM groups WHERE groups.id = s.group_id) AS group_name,
+    (SELECT min(started_at) FROM assignments a WHERE a.task_suite_id = s.id) AS started_at, s.finished_at
 
 -- name: due_suites
 -- Suites that `complete_suite` would complete now.

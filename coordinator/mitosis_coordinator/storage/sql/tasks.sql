@@ -152,7 +152,7 @@ WITH report AS (
     SELECT retried.id, retried.task_suite_id, retried.attempt, 'Task', a.holder_id, retried.error
     FROM retried JOIN assignments a ON a.id = retried.assignment_id
 )
-SELECT id::text AS task_id FROM retried
+SELECT id::text AS task_id, task_suite_id FROM retried
 
 -- name: release_due_retries
 -- Ends the back-off of tasks whose time has come.
