@@ -1,11 +1,14 @@
-"""Becomes another program that the kernel kills when the manager dies: `python bound_exec.py MANAGER_PID ARGV...`.
+"""Becomes another program that the kernel kills when the manager dies: `bound_exec.py MANAGER_PID FILES ARGV...`.
 
-It is a program of its own because the request has to be made between fork and exec, and a process with gRPC's threads
+FILES is the soft limit of open files that the program gets, because the manager has raised its own.
+
+It is a program of its own because the requests have to be made between fork and exec, and a process with gRPC's threads
 cannot run Python code there: gRPC's own fork handlers crash it. It imports only the standard library.
 """
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 
@@ -14,11 +17,12 @@ EXIT_NOT_FOUND = 127
 
 
 def main() -> int:
-    """Makes the request and runs the program; returns only when the program cannot be run."""
-    manager_pid, argv = int(sys.argv[1]), sys.argv[2:]
+    """Makes the requests and runs the program; returns only when the program cannot be run."""
+    manager_pid, open_files, argv = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != manager_pid:
         return 128 + signal.SIGKILL
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     # Python ignores it, and ignored signals stay so across exec.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:

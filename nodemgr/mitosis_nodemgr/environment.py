@@ -11,6 +11,7 @@ from uuid import uuid4
 from mitosis.ipc.v1 import worker_ipc_pb2 as ipc
 from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis_common import reaping
+from mitosis_common.open_files import soft_limit
 from mitosis_nodemgr import binding, defaults
 from mitosis_nodemgr.config import ManagerConfig
 from mitosis_nodemgr.hooks import HookContext
@@ -30,6 +31,8 @@ class Environment:
     config: ManagerConfig
     session_uuid: str = field(default_factory=lambda: str(uuid4()))
     inherited: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    # The soft limit before the manager raises its own, which is no concern of programs that use `select`.
+    inherited_open_files: int = field(default_factory=soft_limit)
 
     @property
     def mark(self) -> str:
@@ -64,6 +67,7 @@ class Environment:
             environment={**self.base, **self.config.hooks.env},
             timeout_seconds=self.config.hooks.timeout_seconds,
             stop_grace_seconds=self.config.manager.stop_grace_seconds,
+            open_files=self.inherited_open_files,
         )
 
     def launch(self, suite: stream.SuiteAssigned, manager_uuid: str) -> Launch:
@@ -85,6 +89,7 @@ class Environment:
             setup=setup.SerializeToString(),
             environment=lambda worker: worker_environment(base, manager_uuid, worker),
             working_directory=merged.working_directory or None,
+            open_files=self.inherited_open_files,
         )
 
     def bind(self, suite: stream.SuiteAssigned, worker_count: int) -> list[frozenset[int]]:

@@ -37,6 +37,8 @@ class HookContext:
     environment: Mapping[str, str]
     timeout_seconds: float
     stop_grace_seconds: float
+    # The soft limit of open files.
+    open_files: int
 
     def variables(self, hook_type: hook_pb2.HookType) -> dict[str, str]:
         """Returns the variables that tell a hook what it is run for."""
@@ -102,7 +104,7 @@ class Hook:
         argv = ["/bin/sh", "-c", spec.command] if spec.command else list(spec.args)
         # -I and -S: the hook's own PYTHONPATH is for the hook, and site-packages would only cost time.
         child = spawn(
-            [sys.executable, "-I", "-S", bound_exec.__file__, str(os.getpid()), *argv],
+            [sys.executable, "-I", "-S", bound_exec.__file__, str(os.getpid()), str(self._context.open_files), *argv],
             env={**self._context.environment, **spec.envs, **self._context.variables(self._type)},
             cwd=spec.working_directory or None,
             tail_bytes=DEFAULT_TAIL_BYTES,

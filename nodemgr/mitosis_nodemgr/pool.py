@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mitosis_common.marker import TaskMarkerReader, create_marker
+from mitosis_common.open_files import set_soft_limit
 from mitosis_nodemgr.child import Child, ProcessId, spawn
 from mitosis_nodemgr.deaths import Death
 from mitosis_nodemgr.supervision import Running
@@ -28,6 +29,8 @@ class Launch:
     setup: bytes
     environment: Callable[[int], Mapping[str, str]]
     working_directory: str | None
+    # The soft limit of a worker and its tasks.
+    open_files: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,10 @@ class Pool:
         marker = TaskMarkerReader(marker_path)
 
         def before_it_reads(pid: int) -> None:
-            # It has one thread yet; all that it starts later inherit its cores.
+            # It has one thread yet; all that it starts later inherit its cores, as they do its limit.
             _pin_thread(pid, cores)
+            with contextlib.suppress(ProcessLookupError):
+                set_soft_limit(self._launch.open_files, pid)
             self._on_spawned(index, ProcessId.of(pid))
 
         child = spawn(

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -42,8 +42,11 @@ def stuck(payload):
 class ManagerProcess:
     """`mitosis-manager` with its files below a directory of its own."""
 
-    def __init__(self, place: Path, coordinator: FakeCoordinator, **manager: object) -> None:
+    def __init__(
+        self, place: Path, coordinator: FakeCoordinator, launcher: Sequence[str] = (), **manager: object
+    ) -> None:
         self.place = place
+        self.launcher = launcher
         self.prefix = f"t{uuid.uuid4().hex[:8]}"
         (place / "handlers_of_test.py").write_text(HANDLERS)
         token = place / "token"
@@ -61,7 +64,7 @@ class ManagerProcess:
     async def start(self) -> None:
         with (self.place / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "mitosis_nodemgr", "--config", str(self.place / "manager.yaml"),
+                *self.launcher, sys.executable, "-m", "mitosis_nodemgr", "--config", str(self.place / "manager.yaml"),
                 stderr=log, start_new_session=True,
             )  # fmt: skip
 
@@ -242,6 +245,26 @@ async def test_a_second_signal_ends_at_once_and_the_next_start_pays_what_is_owed
     again.signal(signal.SIGTERM)
     assert await again.ended() == 0
     again.assert_nothing_is_left()
+
+
+async def test_a_low_limit_of_open_files_holds_for_the_tasks_and_not_for_the_manager(
+    coordinator: FakeCoordinator, start: Start, tmp_path: Path
+) -> None:
+    # Of eight workers the manager alone needs more than that.
+    manager = await start(launcher=("sh", "-c", 'ulimit -Sn 80; exec "$0" "$@"'), max_workers=8)
+    assignment = suite(tmp_path, env_preparation=hook_pb2.EnvHookSpec(command="ulimit -Sn"))
+    assignment.worker_count = 8
+    coordinator.assign(assignment)
+    await coordinator.until(lambda: coordinator.messages("hook_report"))
+    assert coordinator.messages("hook_report")[0].output_tail == "80\n"
+    names = ids(8)
+    # All eight are there before the first one ends.
+    wait = f"ulimit -Sn; touch {tmp_path}/here_$$; until [ $(ls {tmp_path} | grep -c here_) = 8 ]; do sleep 0.05; done"
+    coordinator.submit([(name, task_pb2.TaskSpec(command=wait)) for name in names])
+    await coordinator.until(lambda: len(coordinator.reports) == 8, 30)
+    assert {reports[0].result.stdout_tail for reports in coordinator.reports.values()} == {"80\n"}
+    manager.signal(signal.SIGTERM)
+    assert await manager.ended() == 0
 
 
 async def test_a_killed_manager_is_cleaned_up_after_by_the_next_one(

@@ -61,7 +61,7 @@ class SimulatedEnvironment:
     def hook_context(self, suite: stream.SuiteAssigned, manager_uuid: str) -> HookContext:
         environment = {"machine": self.machine}
         return HookContext(suite.assignment_id, suite.suite_uuid, "", "", 1, manager_uuid,
-                           cast(Any, environment), 300.0, 1.0)  # fmt: skip
+                           cast(Any, environment), 300.0, 1.0, 1024)  # fmt: skip
 
 
 class SimulatedHook:
