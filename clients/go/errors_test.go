@@ -172,7 +172,7 @@ func TestErrorsMatchTheContextsErrors(t *testing.T) {
 		}
 	})
 	t.Run("timeout of one attempt", func(t *testing.T) {
-		client := coordinator.client(t, loopback, WithTimeout(20*time.Millisecond))
+		client := coordinator.client(t, loopback, WithTimeout(20*time.Millisecond), WithRetryPolicy(RetryPolicy{MaxAttempts: 1}))
 		_, err := client.GetSuite(t.Context(), "7")
 		if !errors.Is(err, ErrDeadlineExceeded) {
 			t.Errorf("got %v", err)

@@ -11,7 +11,8 @@ import (
 	mitosisv1 "github.com/mitosis-project/mitosis/generated/go/mitosis/v1"
 )
 
-// RetryPolicy says how calls that are safe to repeat are repeated while the coordinator is unavailable.
+// RetryPolicy says how calls that are safe to repeat are repeated while the coordinator is unavailable or does not answer
+// in time.
 //
 // Before each repetition the client waits a random time between zero and a ceiling that starts at InitialBackoff and
 // doubles up to MaxBackoff; a wait that the coordinator asks for comes on top. Fields that are zero have the value of
@@ -23,18 +24,18 @@ type RetryPolicy struct {
 	InitialBackoff time.Duration
 	// MaxBackoff is the longest wait, what the coordinator asks for not counted.
 	MaxBackoff time.Duration
-	// MaxElapsed is the time after which no further attempt is begun.
+	// MaxElapsed bounds all attempts together, but for the first one, which has the whole time of an attempt.
 	MaxElapsed time.Duration
 }
 
-// DefaultRetryPolicy returns the policy of a client without [WithRetryPolicy]: six attempts within half a minute, with
-// waits from a tenth of a second to five seconds.
+// DefaultRetryPolicy returns the policy of a client without [WithRetryPolicy]: six attempts within a minute and a half,
+// with waits from a tenth of a second to five seconds.
 func DefaultRetryPolicy() RetryPolicy {
 	return RetryPolicy{
 		MaxAttempts:    6,
 		InitialBackoff: 100 * time.Millisecond,
 		MaxBackoff:     5 * time.Second,
-		MaxElapsed:     30 * time.Second,
+		MaxElapsed:     90 * time.Second,
 	}
 }
 
@@ -170,19 +171,24 @@ func (c caller) unary(
 	if repeatable(method, request) {
 		attempts = c.retry.MaxAttempts
 	}
-	started := time.Now()
+	over := time.Now().Add(c.retry.MaxElapsed)
 	delays := c.retry.delays()
+	timeout := c.timeout
 	for attempt := 1; ; attempt++ {
-		failure := c.attempt(ctx, method, request, answer, conn, invoke, options...)
+		failure := attemptWithin(ctx, timeout, method, request, answer, conn, invoke, options...)
 		if failure == nil {
 			return nil
 		}
-		if failure.Code != codes.Unavailable || attempt >= attempts {
+		if !passes(ctx, failure) || attempt >= attempts {
 			return failure
 		}
 		wait := failure.RetryAfter + delays.next()
-		if time.Since(started)+wait > c.retry.MaxElapsed {
+		left := time.Until(over) - wait
+		if left <= 0 {
 			return failure
+		}
+		if timeout <= 0 || timeout > left {
+			timeout = left
 		}
 		if err := sleep(ctx, wait); err != nil {
 			failure.cause = err
@@ -191,17 +197,23 @@ func (c caller) unary(
 	}
 }
 
-func (c caller) attempt(
+// passes reports whether a failure may be over at the next attempt. A context that has ended leaves no time for one.
+func passes(ctx context.Context, failure *Error) bool {
+	return failure.Code == codes.Unavailable || failure.Code == codes.DeadlineExceeded && ctx.Err() == nil
+}
+
+func attemptWithin(
 	ctx context.Context,
+	timeout time.Duration,
 	method string,
 	request, answer any,
 	conn *grpc.ClientConn,
 	invoke grpc.UnaryInvoker,
 	options ...grpc.CallOption,
 ) *Error {
-	if c.timeout > 0 {
+	if timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.timeout)
+		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
 	if err := invoke(ctx, method, request, answer, conn, options...); err != nil {

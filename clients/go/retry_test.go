@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	mitosisv1 "github.com/mitosis-project/mitosis/generated/go/mitosis/v1"
@@ -78,6 +79,40 @@ func TestNoAttemptBeginsAfterTheTimeOfThePolicy(t *testing.T) {
 	on(coordinator, mitosisv1.SuiteService_GetSuite_FullMethodName, answer)
 	if _, err := client.GetSuite(t.Context(), "7"); !errors.Is(err, ErrUnavailable) || *calls != 1 {
 		t.Fatalf("got %v after %d calls", err, *calls)
+	}
+}
+
+func TestACallThatIsNotAnsweredInTimeIsRepeatedWithItsRequestID(t *testing.T) {
+	coordinator, client := pair(t, WithTimeout(50*time.Millisecond))
+	var ids []string
+	on(coordinator, mitosisv1.SuiteService_CreateSuite_FullMethodName,
+		func(ctx context.Context, request *mitosisv1.CreateSuiteRequest) (*mitosisv1.CreateSuiteResponse, error) {
+			if ids = append(ids, request.GetRequestId()); len(ids) == 1 {
+				<-ctx.Done()
+				return nil, status.FromContextError(ctx.Err()).Err()
+			}
+			return &mitosisv1.CreateSuiteResponse{Suite: &mitosisv1.TaskSuite{}}, nil
+		})
+	if _, err := client.CreateSuite(t.Context(), SuiteSpec{Name: "s"}); err != nil {
+		t.Fatal(err)
+	}
+	if len(ids) != 2 || ids[0] == "" || ids[0] != ids[1] {
+		t.Errorf("request ids %q", ids)
+	}
+}
+
+func TestACallThatIsNeverAnsweredEndsWithThePolicy(t *testing.T) {
+	policy := RetryPolicy{MaxAttempts: 100, MaxElapsed: 300 * time.Millisecond, MaxBackoff: time.Millisecond}
+	coordinator, client := pair(t, WithTimeout(200*time.Millisecond), WithRetryPolicy(policy))
+	calls := 0
+	on(coordinator, mitosisv1.SuiteService_GetSuite_FullMethodName,
+		func(ctx context.Context, _ *mitosisv1.GetSuiteRequest) (*mitosisv1.GetSuiteResponse, error) {
+			calls++
+			<-ctx.Done()
+			return nil, status.FromContextError(ctx.Err()).Err()
+		})
+	if _, err := client.GetSuite(t.Context(), "7"); !errors.Is(err, ErrDeadlineExceeded) || calls != 2 {
+		t.Errorf("got %v after %d calls", err, calls)
 	}
 }
 

@@ -85,6 +85,8 @@ class FakeCoordinator(
 ):
     """`failures` are answered first, one a call; the first `lost_answers` get lost after their call was carried out.
 
+    The first `unanswered` calls are heard and not answered.
+
     `stream_breaks` says after how many stored messages each stream of tasks breaks.
     """
 
@@ -94,6 +96,7 @@ class FakeCoordinator(
         self.managers: list[manager_pb2.NodeManager] = []
         self.failures: deque[Any] = deque()
         self.lost_answers = 0
+        self.unanswered = 0
         self.calls: Counter[str] = Counter()
         self.requests: list[Message] = []
         self.metadata: dict[str, str] = {}
@@ -156,6 +159,9 @@ class FakeCoordinator(
         self.calls[name] += 1
         self.requests.append(request)
         self.metadata = dict(context.invocation_metadata())
+        if self.unanswered:
+            self.unanswered -= 1
+            await asyncio.sleep(60)
         if self.failures:
             await context.abort_with_status(self.failures.popleft())
         return self._answers.get(getattr(request, "request_id", "")) or None

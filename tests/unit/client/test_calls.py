@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from mitosis.v1 import suite_pb2, suite_service_pb2, task_service_pb2
-from mitosis_client import AsyncClient, Client, NewTask, errors
+from mitosis_client import AsyncClient, Client, NewTask, RetryPolicy, errors
 from mitosis_client.aio import batching
 from tests.unit.client.fake import FakeCoordinator, failure
 
@@ -30,6 +30,30 @@ async def test_a_create_whose_answer_was_lost_creates_once(client: AsyncClient, 
     assert coordinator.calls["CreateSuite"] == 2
     assert list(coordinator.suites) == [suite.uuid]
     assert suite.tags == ("a",)
+
+
+async def test_a_call_that_is_not_answered_in_time_is_repeated_if_that_is_safe(coordinator: FakeCoordinator) -> None:
+    coordinator.unanswered = 2
+    async with AsyncClient(coordinator.address, timeout=0.2, retry=RetryPolicy(initial_wait=0.01)) as client:
+        assert await client.submit_many([{"command": "true"}] * 3, suite_uuid="s") == 3
+        assert coordinator.calls["SubmitTasks"] == 3
+        assert len(coordinator.tasks) == 3
+        coordinator.unanswered = 1
+        with pytest.raises(errors.DeadlineExceeded):
+            await client.cancel_suite("u")
+        assert coordinator.calls["CancelSuite"] == 1
+
+
+async def test_all_attempts_together_end_with_the_policy(coordinator: FakeCoordinator) -> None:
+    coordinator.unanswered = 100
+    policy = RetryPolicy(attempts=100, initial_wait=0.01, max_wait=0.01, timeout=0.5)
+    async with AsyncClient(coordinator.address, timeout=0.4, retry=policy) as client:
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(errors.DeadlineExceeded):
+            await client.submit_many([{"command": "true"}], suite_uuid="s")
+        # The second attempt has what is left, where a whole one would last until 0.8 s.
+        assert asyncio.get_running_loop().time() - began < 0.75
+        assert coordinator.calls["SubmitTasks"] == 2
 
 
 async def test_a_cancel_is_not_repeated(client: AsyncClient, coordinator: FakeCoordinator) -> None:

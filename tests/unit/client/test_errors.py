@@ -68,7 +68,7 @@ def test_an_address_is_host_and_port(address: str) -> None:
 
 async def test_a_call_without_an_answer_in_time_is_told_apart(coordinator: FakeCoordinator) -> None:
     coordinator.delay = 5
-    async with AsyncClient(coordinator.address, timeout=0.1) as client:
+    async with AsyncClient(coordinator.address, timeout=0.1, retry=RetryPolicy(attempts=1)) as client:
         with pytest.raises(errors.DeadlineExceeded):
             await client.submit_many([{"command": "true"}], suite_uuid="s")
 

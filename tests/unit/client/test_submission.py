@@ -70,6 +70,14 @@ async def test_a_stream_that_breaks_is_resumed_without_reading_its_source_again(
     assert payloads(coordinator, stored.uuids) == list(range(14_001))
 
 
+async def test_a_stream_that_is_not_answered_is_resumed_too(coordinator: FakeCoordinator) -> None:
+    coordinator.unanswered = 1
+    async with AsyncClient(coordinator.address, timeout=0.5) as client:
+        stored = await client.submit_stream(numbered(3000), suite_uuid="s")
+    assert coordinator.batch_sizes == [2000, 1000]
+    assert payloads(coordinator, stored.uuids) == list(range(3000))
+
+
 async def test_a_stream_that_cannot_go_on_says_so_and_can_be_repeated(
     client: AsyncClient, coordinator: FakeCoordinator
 ) -> None:

@@ -13,7 +13,7 @@ from mitosis.v1 import task_service_pb2, task_service_pb2_grpc
 from mitosis_client import convert
 from mitosis_client.aio.batching import MAX_BATCH_BYTES, Batch, batches, in_submission
 from mitosis_client.aio.calls import Calls
-from mitosis_client.errors import FieldViolation, Internal, InvalidField, Unavailable
+from mitosis_client.errors import DeadlineExceeded, FieldViolation, Internal, InvalidField, Unavailable
 from mitosis_client.specs import NewTask, TaskSpecFields
 from mitosis_client.task_ranges import StoredTasks, TaskRange, TaskUuids
 
@@ -122,7 +122,7 @@ class SubmissionCalls(Calls):
                 answer = await self._transport.upload(stub.SubmitTaskStream, (batch.request async for batch in whole))
         except InvalidField as error:
             raise in_submission(error, part.first.first) from None
-        except (Unavailable, Internal):
+        except (Unavailable, DeadlineExceeded, Internal):
             # What was stored is not known, and not always why it ended: gRPC may put an error of its own over the
             # coordinator's when a stream ends while it is written to. One call for each batch finds out both.
             number = 0

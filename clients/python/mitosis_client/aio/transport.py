@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -45,16 +46,17 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How calls that are safe to repeat are repeated while the coordinator is unavailable.
+    """How calls that are safe to repeat are repeated while the coordinator is unavailable or does not answer in time.
 
     Waits are in seconds, doubled from `initial_wait` up to `max_wait`, each drawn evenly from zero up (full jitter);
-    a wait that the coordinator asks for is kept at least. `timeout` bounds all attempts together.
+    a wait that the coordinator asks for is kept at least. `timeout` bounds all attempts together; the first one
+    has the whole time of an attempt all the same.
     """
 
     attempts: int = 6
     initial_wait: float = 0.1
     max_wait: float = 5.0
-    timeout: float = 30.0
+    timeout: float = 90.0
 
     def delays(self) -> Backoff:
         """Returns the waits of one call, or of one watch."""
@@ -65,7 +67,9 @@ class RetryPolicy:
         delays = self.delays()
 
         def decide(error: Exception) -> bool | float:
-            return isinstance(error, Unavailable) and next(delays) + (error.retry_after_seconds or 0.0)
+            if not isinstance(error, Unavailable | DeadlineExceeded):
+                return False
+            return next(delays) + (error.retry_after_seconds or 0.0)
 
         return decide
 
@@ -119,7 +123,6 @@ class Transport:
         request: Request,
         *,
         repeatable: bool,
-        timeout: float | None = None,
     ) -> Response:
         """Makes one call and returns its answer.
 
@@ -127,10 +130,13 @@ class Transport:
         one that the contract calls idempotent. Raises a `MitosisError`.
         """
         attempts = self.retry.attempts if repeatable else 1
+        timeout, over = self._timeout, time.monotonic() + self.retry.timeout
         async for attempt in stamina.retry_context(on=self.retry.hook(), attempts=attempts, timeout=self.retry.timeout):
             with attempt:
+                if attempt.num > 1:
+                    timeout = min(self._timeout, over - time.monotonic())
                 try:
-                    return await method(request, metadata=self._metadata, timeout=timeout or self._timeout)
+                    return await method(request, metadata=self._metadata, timeout=timeout)
                 except grpc.aio.AioRpcError as error:
                     raise from_rpc_error(error) from None
         raise AssertionError("the retry loop ends by returning or by raising")
