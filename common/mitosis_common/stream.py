@@ -137,7 +137,8 @@ class StreamClient(ABC, Generic[Request, Response, Attached]):
                 "not_connected", problem=problem, retry_in=round(delay, 2), lasted=time.monotonic() - connected_at
             )
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._leaving.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._leaving.wait()
 
     async def _attempt(self) -> None:
         """Opens a stream and serves it to its end."""
@@ -164,7 +165,9 @@ class StreamClient(ABC, Generic[Request, Response, Attached]):
         async with await dial.open_channel(target, self._coordinator) as channel:
             call = self._open(channel)
             try:
-                attached = await asyncio.wait_for(self._first_exchange(call), ATTACH_TIMEOUT_SECONDS)
+                # Not `wait_for`, which before Python 3.12 loses a cancellation that comes together with the answer.
+                async with asyncio.timeout(ATTACH_TIMEOUT_SECONDS):
+                    attached = await self._first_exchange(call)
                 await self._serve(call, attached, channel)
             finally:
                 call.cancel()

@@ -100,6 +100,18 @@ async def test_an_exhausted_pool_is_told_after_the_timeout(database_url: str) ->
         await database.ping()
 
 
+async def test_a_cancellation_is_heard_that_comes_together_with_a_connection(database_url: str) -> None:
+    async with Database(database_url, max_size=1) as database:
+        async with database.connection():
+            waiting = asyncio.create_task(database.ping())
+            await until(lambda: database._pool.get_stats().get("requests_waiting"), seconds=5, what="the second caller")
+        # The connection is the task's by now, and the task has not run since.
+        waiting.cancel()
+        await asyncio.wait({waiting}, timeout=5)
+        assert waiting.cancelled()
+        await database.ping()
+
+
 async def test_it_refuses_to_open_without_a_server() -> None:
     database = Database("postgresql://u@/d?host=/nonexistent", checkout_timeout_seconds=0.5)
     with pytest.raises(StorageUnavailable):

@@ -211,8 +211,13 @@ class Database:
             patience = deadline - time.monotonic()
             if self._in_trouble:
                 patience = min(patience, _TIMEOUT_IN_TROUBLE_SECONDS)
+            cancelled = _cancellations()
             connection = await self._pool.getconn(timeout=patience)
             try:
+                if _cancellations() > cancelled:
+                    # The pool loses a cancellation that comes after a connection was handed over, because `wait_for`
+                    # does before Python 3.12. Whoever waits for the task to end would wait for ever.
+                    raise asyncio.CancelledError
                 if await self._works(connection):
                     break
             except BaseException:
@@ -254,6 +259,12 @@ class Database:
         settings = ", ".join(f"set_config('{name}', %({name})s, false)" for name in self._session_settings)
         # The names are constants of this class; only the values are data.
         await connection.execute(f"SELECT {settings}", self._session_settings)
+
+
+def _cancellations() -> int:
+    """How often the running task was told to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _has_unread_input(connection: PooledConnection) -> bool:
