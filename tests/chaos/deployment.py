@@ -35,6 +35,8 @@ _POSTGRES = {"fsync": "off", "full_page_writes": "off", "max_connections": "100"
 _POOL_SIZE = 8
 # A call that is stuck in a stalled connection is given up and made again.
 _CALL_SECONDS = 20.0
+# Of each log, after a violation: some minutes, because what was wrong shows long after it went wrong.
+_SHOWN_CHARACTERS = 400_000
 _PATIENCE = RetryPolicy(attempts=10_000, max_wait=1.0, timeout=180.0)
 
 
@@ -177,7 +179,7 @@ class Deployment:
 
     def output(self) -> str:
         """Returns the ends of all logs, for a run that failed."""
-        return "\n".join(f"--- {part.name}\n{part.output()[-20_000:]}" for part in self.parts.values())
+        return "\n".join(f"--- {part.name}\n{part.output()[-_SHOWN_CHARACTERS:]}" for part in self.parts.values())
 
     def _names(self, kind: str, count: int) -> tuple[str, ...]:
         return tuple(f"{kind}-{number}" for number in range(1, count + 1))
