@@ -1,4 +1,4 @@
-"""Writes the diagrams and tables of docs/state-machines.md from the tables in the code, or checks them.
+"""Writes the diagrams and tables of docs/architecture/state-machines.md from the tables in the code, or checks them.
 
 Usage: python tools/diagrams.py [--check]
 
@@ -24,7 +24,7 @@ from mitosis_nodemgr import deaths, respawn
 from mitosis_nodemgr.machine import TABLE as NODE_MANAGER
 from mitosis_nodemgr.states import ALIVE, ManagerState, Stage
 
-PAGE = gen.ROOT / "docs" / "state-machines.md"
+PAGE = gen.ROOT / "docs" / "architecture" / "state-machines.md"
 SECTION = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end: (?P=name) -->)", re.DOTALL)
 
 
