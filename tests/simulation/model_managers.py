@@ -303,10 +303,12 @@ def next_back_off_end(db: Tables, given: Parameters) -> Answer:
     return [{"seconds": (min(moments) - db.now).total_seconds() if moments else None}]
 
 
-@models("assignments", "suite_of_assignment")
-def suite_of_assignment(db: Tables, given: Parameters) -> Answer:
+@models("assignments", "holding_of_session")
+def holding_of_session(db: Tables, given: Parameters) -> Answer:
     one = db.assignments.get(given["assignment_id"])
-    return [] if one is None else [{"task_suite_id": one["task_suite_id"]}]
+    if one is None or one["session_epoch"] != given["session_epoch"] or one["state"] == "Ended":
+        return []
+    return [{"task_suite_id": one["task_suite_id"]}]
 
 
 def _lasting_of(db: Tables, manager_ids: list[UUID]) -> list[Row]:

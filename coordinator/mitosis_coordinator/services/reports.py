@@ -85,14 +85,20 @@ class ReportService:
             await tasks.start(connection, holder_id, assignment_id, starts)
         log.debug("tasks_started", holder_uuid=str(holder_id), count=len(starts))
 
-    async def handed_back(self, holder_id: UUID, assignment_id: int, refs: Sequence[AttemptRef]) -> None:
-        """Make attempts that were handed back Ready again, without charge."""
+    async def handed_back(
+        self, holder_id: UUID, assignment_id: int, session_epoch: int, refs: Sequence[AttemptRef]
+    ) -> None:
+        """Make attempts that were handed back Ready again, without charge.
+
+        A session that was left behind knows nothing of what its successor was given: nothing happens then.
+        """
         async with self._database.transaction() as connection:
             states = await tasks.lock_suites(connection, holder_id, [assignment_id])
-            if assignment_id not in states:
+            held = await tasks.holding(connection, assignment_id, session_epoch)
+            if assignment_id not in states or held is None:
                 return
             count = await tasks.give_back(connection, assignment_id, refs)
-            suite_id = await tasks.suite_of_assignment(connection, assignment_id)
+            suite_id = held.task_suite_id
             groups: list[UUID] = []
             if suite_id is None:
                 groups = await workers.group_ids(connection, holder_id)

@@ -237,7 +237,7 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
                     )
             case msg.TaskReturn():
                 await self._persist(
-                    lambda: self._reports.handed_back(self.holder_id, message.assignment_id, message.refs)
+                    lambda: self._reports.handed_back(self.holder_id, message.assignment_id, self.epoch, message.refs)
                 )
                 self._came_back(message.refs)
 
@@ -363,7 +363,7 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
         unheard = [ref for ref in believed if self._out.get(ref.task_id) != ref.attempt]
         if unheard and self._state.holds(assignment_id) and self._state.phase is Phase.HOLDING:
             log.warning("claim_unheard", holder_uuid=str(self.holder_id), count=len(unheard))
-            await self._persist(lambda: self._reports.handed_back(self.holder_id, assignment_id, unheard))
+            await self._persist(lambda: self._reports.handed_back(self.holder_id, assignment_id, self.epoch, unheard))
 
     def _came_back(self, attempts: Iterable[AttemptRef | Report]) -> None:
         for one in attempts:

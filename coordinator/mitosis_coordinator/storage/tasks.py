@@ -87,6 +87,13 @@ class HeldTask:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """An assignment that lasts; without a suite where it is a worker's."""
+
+    task_suite_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
 class CancelledTask:
     """A task that was cancelled, and who held it."""
 
@@ -205,12 +212,10 @@ async def lock_suites(
     return states
 
 
-async def suite_of_assignment(connection: Connection, assignment_id: int) -> UUID | None:
-    """The suite of an assignment that exists; None for a worker's."""
-    suite_id: UUID | None = await fetch_value(
-        connection, _ASSIGNMENTS["suite_of_assignment"], {"assignment_id": assignment_id}
-    )
-    return suite_id
+async def holding(connection: Connection, assignment_id: int, session_epoch: int) -> Holding | None:
+    """What a session holds by an assignment; None when that is over or passed to a newer session."""
+    parameters = {"assignment_id": assignment_id, "session_epoch": session_epoch}
+    return await fetch_one(connection, Holding, _ASSIGNMENTS["holding_of_session"], parameters)
 
 
 async def finish(connection: Connection, holder_id: UUID, reports: Sequence[Report]) -> Finished:

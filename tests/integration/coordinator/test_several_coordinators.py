@@ -29,6 +29,7 @@ from mitosis_coordinator.domain.hints import Hint, HintKind
 from mitosis_coordinator.duties import clockwork
 from mitosis_coordinator.peers.bus import HintBus
 from mitosis_coordinator.rpc import suite_service
+from mitosis_coordinator.rpc.manager_service import ManagerServicer
 from mitosis_coordinator.sessions import holder
 from tests.support.api import Api, refused
 from tests.support.coordinator import coordinator_config, refusal, running
@@ -248,6 +249,34 @@ async def test_a_manager_that_moves_leaves_no_session_behind(pair: tuple[Api, Ap
         assert refusal(ended).reason == "SESSION_REPLACED"
         assert await moved.report(held) == []
         await moved.fetch(1)
+    finally:
+        await moved.drop()
+
+
+async def test_a_session_left_behind_takes_nothing_from_its_successor(
+    pair: tuple[Api, Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = pair
+    suite = await here.create()
+    await here.submit(suite.uuid, 2)
+    manager = await here.connect()
+    await manager.start()
+    held = await manager.fetch(1)
+    servicers = [service.servicer for service in here.coordinator.inner.components.services]
+    [sessions] = [servicer._registry for servicer in servicers if isinstance(servicer, ManagerServicer)]
+    left_behind = sessions.of(UUID(manager.uuid))
+    assert left_behind is not None
+    # The hint is late.
+    monkeypatch.setattr(left_behind, "look_again", lambda: None)
+    moved = ScriptedManager(there.coordinator.channel, manager.name, manager.uuid, manager.token, [], 2)
+    moved.session_uuid, moved.assignment_id, moved.state = manager.session_uuid, manager.assignment_id, EXECUTING
+    try:
+        await moved.attach(held)
+        held += await moved.fetch(1)
+        await left_behind._sweep()
+        await manager.hand_back(held[:1])
+        await manager.report([])
+        assert await moved.report(held) == []
     finally:
         await moved.drop()
 

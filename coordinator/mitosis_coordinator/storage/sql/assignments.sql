@@ -210,6 +210,7 @@ SELECT extract(epoch FROM min(e.retry_after) - now())::float8 AS seconds
 FROM task_suite_managers e JOIN task_suites s ON s.id = e.task_suite_id
 WHERE e.retry_after > now() AND s.state IN ('Queued', 'Open', 'Executing')
 
--- name: suite_of_assignment
--- The suite of an assignment.
-SELECT task_suite_id FROM assignments WHERE id = %(assignment_id)s
+-- name: holding_of_session
+-- An assignment, if it lasts and has not passed to a newer session.
+SELECT task_suite_id FROM assignments
+WHERE id = %(assignment_id)s AND session_epoch = %(session_epoch)s AND state <> 'Ended'
