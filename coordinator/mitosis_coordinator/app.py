@@ -33,7 +33,7 @@ from mitosis_coordinator.domain.ids import new_uuid
 from mitosis_coordinator.gateway.app import Discovery, Gateway, build_http_app, build_metrics_app
 from mitosis_coordinator.gateway.forms import BodyLimits
 from mitosis_coordinator.gateway.server import ConnectionLimits, HttpServer
-from mitosis_coordinator.metrics import RpcMetrics
+from mitosis_coordinator.monitoring.calls import RpcMetrics
 from mitosis_coordinator.peers.bus import HintBus
 from mitosis_coordinator.private_file import write_private
 from mitosis_coordinator.rpc.admin_service import AdminServicer

@@ -20,6 +20,10 @@ from mitosis_coordinator.dispatch.assigner import Assigner
 from mitosis_coordinator.dispatch.balancer import Balancer
 from mitosis_coordinator.domain.principal import ManagerPrincipal, WorkerPrincipal
 from mitosis_coordinator.duties.clockwork import RETENTION_SECONDS, Deadlines, Reaper, repeatedly
+from mitosis_coordinator.monitoring.backlog import Backlog
+from mitosis_coordinator.monitoring.live import Live
+from mitosis_coordinator.monitoring.streams import StreamMetrics
+from mitosis_coordinator.monitoring.work import WorkMetrics
 from mitosis_coordinator.rpc.manager_service import ManagerServicer
 from mitosis_coordinator.rpc.requests import Limits
 from mitosis_coordinator.rpc.server import RpcService
@@ -92,6 +96,7 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
     def new_worker_session(worker: WorkerPrincipal) -> WorkerSession:
         return WorkerSession(worker, holdings, reports, signals, settings, worker_registry.place)
 
+    stream_metrics = StreamMetrics(components.registry)
     limits = Limits(
         max_payload_bytes=config.limits.max_payload_bytes,
         max_batch_tasks=config.limits.max_batch_tasks,
@@ -114,12 +119,14 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
             RpcService(
                 manager_service_pb2.DESCRIPTOR.services_by_name["ManagerService"],
                 manager_service_pb2_grpc.add_ManagerServiceServicer_to_server,
-                ManagerServicer(managers, registry, new_session, config.stream.heartbeat_interval_seconds),
+                ManagerServicer(
+                    managers, registry, new_session, config.stream.heartbeat_interval_seconds, stream_metrics
+                ),
             ),
             RpcService(
                 worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"],
                 worker_service_pb2_grpc.add_WorkerServiceServicer_to_server,
-                WorkerServicer(workers, worker_registry, new_worker_session),
+                WorkerServicer(workers, worker_registry, new_worker_session, stream_metrics),
             ),
         ]
     )
@@ -146,6 +153,11 @@ def add_suites_and_managers(config: CoordinatorConfig, components: Components) -
     components.background["retention"] = lambda: leadership.work(
         lambda: repeatedly(retries.forget_requests, RETENTION_SECONDS, "retention")
     )
+    if config.metrics.enabled:
+        database.on_facts(WorkMetrics(components.registry, config.stream.max_connections).take)
+        Live(components.registry, database, registry, worker_registry, bus)
+        backlog = Backlog(components.registry, database)
+        components.background["monitoring"] = lambda: leadership.work(backlog.run)
     for listener in (signals.hear, registry.hear, worker_registry.hear):
         bus.on_hint(listener)
     components.goodbyes["sessions"] = registry.close_all

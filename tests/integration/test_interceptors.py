@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from mitosis_coordinator.domain.errors import NotFound
-from mitosis_coordinator.metrics import RpcMetrics
+from mitosis_coordinator.monitoring.calls import RpcMetrics
 from mitosis_coordinator.rpc.context import current_peer, current_request_id
 from mitosis_coordinator.rpc.interceptors.call_context import ContextLayer, peer_host
 from mitosis_coordinator.rpc.interceptors.chain import Call, InterceptorChain, Layer

@@ -13,6 +13,7 @@ from mitosis.v1 import manager_service_pb2 as pb
 from mitosis.v1 import manager_service_pb2_grpc, manager_stream_pb2
 from mitosis_coordinator.domain.principal import ManagerPrincipal
 from mitosis_coordinator.domain.rules import Rules
+from mitosis_coordinator.monitoring.streams import StreamMetrics
 from mitosis_coordinator.rpc import enums, requests
 from mitosis_coordinator.rpc.context import current_manager, current_user
 from mitosis_coordinator.rpc.convert import manager_message, optional_timestamp
@@ -35,8 +36,10 @@ class ManagerServicer(manager_service_pb2_grpc.ManagerServiceServicer):
         registry: SessionRegistry,
         new_session: Callable[[ManagerPrincipal], Session],
         heartbeat_interval_seconds: int,
+        metrics: StreamMetrics,
     ) -> None:
         self._service = service
+        self._metrics = metrics
         self._registry = registry
         self._new_session = new_session
         self._heartbeat_interval_seconds = heartbeat_interval_seconds
@@ -126,12 +129,14 @@ class ManagerServicer(manager_service_pb2_grpc.ManagerServiceServicer):
         session = self._new_session(current_manager())
         self._registry.add(session)
         # The session reads on its own: a manager that sends must be heard while nothing is there to be sent to it.
-        running = asyncio.create_task(session.run(decoded(request_iterator)), name="manager-session")
+        incoming = self._metrics.received(session.holder_id, decoded(request_iterator))
+        running = asyncio.create_task(session.run(incoming), name="manager-session")
         try:
-            async for message in session.outbox:
+            async for message in self._metrics.sent(session.outbox):
                 yield encoded(message)
             await running
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             self._registry.discard(session)
+            self._metrics.left(session.holder_id)

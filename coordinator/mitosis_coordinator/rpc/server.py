@@ -11,7 +11,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from mitosis_common.config import ConfigError
-from mitosis_coordinator.metrics import RpcMetrics
+from mitosis_coordinator.monitoring.calls import RpcMetrics
 from mitosis_coordinator.rpc.interceptors.auth import AuthLayer
 from mitosis_coordinator.rpc.interceptors.call_context import ContextLayer
 from mitosis_coordinator.rpc.interceptors.chain import InterceptorChain, Layer

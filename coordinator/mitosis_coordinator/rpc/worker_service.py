@@ -12,6 +12,7 @@ from mitosis.v1 import worker_service_pb2 as pb
 from mitosis.v1 import worker_service_pb2_grpc
 from mitosis_coordinator.domain.principal import WorkerPrincipal
 from mitosis_coordinator.domain.rules import Rules
+from mitosis_coordinator.monitoring.streams import StreamMetrics
 from mitosis_coordinator.rpc import enums, requests
 from mitosis_coordinator.rpc.context import current_user, current_worker
 from mitosis_coordinator.rpc.convert import optional_timestamp, worker_message
@@ -32,8 +33,10 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         service: WorkerService,
         registry: WorkerRegistry,
         new_session: Callable[[WorkerPrincipal], WorkerSession],
+        metrics: StreamMetrics,
     ) -> None:
         self._service = service
+        self._metrics = metrics
         self._registry = registry
         self._new_session = new_session
 
@@ -103,9 +106,10 @@ class WorkerServicer(worker_service_pb2_grpc.WorkerServiceServicer):
         session = self._new_session(current_worker())
         self._registry.add(session)
         # The session reads on its own: a worker that sends must be heard while nothing is there to be sent to it.
-        running = asyncio.create_task(session.run(decoded(request_iterator)), name="worker-session")
+        incoming = self._metrics.received(session.holder_id, decoded(request_iterator))
+        running = asyncio.create_task(session.run(incoming), name="worker-session")
         try:
-            async for message in session.outbox:
+            async for message in self._metrics.sent(session.outbox):
                 yield encoded(message)
             await running
         finally:

@@ -33,6 +33,9 @@ class Outbox(Generic[Message]):
         self._has_room.set()
         self._closed = False
 
+    def __len__(self) -> int:
+        return len(self._messages)
+
     def put(self, message: Message) -> None:
         """Queue a message; nothing happens after `close`.
 

@@ -42,15 +42,17 @@ class SuiteCompleted:
 class ManagerMoved:
     """A manager entered another state."""
 
+    manager_id: UUID
     before: ManagerState
     after: ManagerState
 
 
 @dataclass(frozen=True, slots=True)
-class ManagerReconnected:
-    """A manager's process began another session."""
+class ManagerAttached:
+    """A manager began a session, as another process than before or with a new stream alone."""
 
     manager_id: UUID
+    restarted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ Fact: TypeAlias = (
     | SuiteMoved
     | SuiteCompleted
     | ManagerMoved
-    | ManagerReconnected
+    | ManagerAttached
     | HookEnded
     | TasksSubmitted
     | TasksClaimed

@@ -210,9 +210,8 @@ async def attach(
     if row is None:
         raise RuntimeError("attach_manager returned no row")
     epoch: int = row[0]
-    _note_move(connection, ManagerState(row[1]), state)
-    if not restarted:
-        connection.facts.append(facts.ManagerReconnected(manager_id))
+    connection.facts.append(facts.ManagerAttached(manager_id, restarted))
+    _note_move(connection, manager_id, ManagerState(row[1]), state)
     return epoch
 
 
@@ -224,13 +223,13 @@ async def set_state(
     before: str | None = await fetch_value(connection, _SQL["set_manager_state"], parameters)
     if before is None:
         return False
-    _note_move(connection, ManagerState(before), state)
+    _note_move(connection, manager_id, ManagerState(before), state)
     return True
 
 
-def _note_move(connection: Connection, before: ManagerState, after: ManagerState) -> None:
+def _note_move(connection: Connection, manager_id: UUID, before: ManagerState, after: ManagerState) -> None:
     if before is not after:
-        connection.facts.append(facts.ManagerMoved(before, after))
+        connection.facts.append(facts.ManagerMoved(manager_id, before, after))
 
 
 async def set_draining(connection: Connection, manager_id: UUID, *, draining: bool) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 
-from mitosis_coordinator.metrics import RpcMetrics
+from mitosis_coordinator.monitoring.calls import RpcMetrics
 from mitosis_coordinator.rpc.interceptors.chain import Call, CallContext
 
 _CODE_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}

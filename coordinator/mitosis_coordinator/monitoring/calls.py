@@ -1,4 +1,4 @@
-"""What the coordinator counts about itself. Nothing is looked up when it is scraped."""
+"""Counts and durations of calls."""
 
 from __future__ import annotations
 
