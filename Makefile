@@ -91,9 +91,10 @@ fmt: $(STAMP) ## Format the code and the protos, and mend what can be mended
 	@if command -v gofmt >/dev/null; then gofmt -w clients/go examples/go; fi
 
 .PHONY: gen
-gen: $(STAMP) ## Write generated/ and api/ from protos/
+gen: $(STAMP) ## Write generated/, api/ and the reference pages from protos/ and the commands
 	@$(BIN)/python tools/gen.py
 	@$(BIN)/python tools/openapi.py
+	@$(BIN)/python tools/reference.py
 
 .PHONY: bench
 bench: $(STAMP) ## Measure Mitosis; ARGS='drain' names one, ARGS='--help' says what there is

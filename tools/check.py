@@ -119,6 +119,7 @@ def checks(*, require_go: bool) -> Sequence[tuple[str, Callable[[], str]]]:
         ("generated code", program(sys.executable, "tools/gen.py", "--check", *go)),
         ("go", go_code(required=require_go)),
         ("openapi", program(sys.executable, "tools/openapi.py", "--check")),
+        ("reference pages", program(sys.executable, "tools/reference.py", "--check")),
         ("import-linter", program("lint-imports", "--no-cache")),
         ("mypy", program("mypy")),
     ]
