@@ -45,12 +45,8 @@ class Balancer:
         """Look at one suite."""
         sessions = self._registry.of_suite(suite_id)
         room = {session.manager.manager_id: room for session in sessions if (room := session.room())}
-        if not await self._balance.level(suite_id, room):
-            return
-        for session in sessions:
-            if session.manager.manager_id not in room:
-                # What comes back is for those that can start it; this one would only put it behind what it runs.
-                session.give_way()
+        idle = {session.manager.manager_id for session in self._registry.idle()}
+        await self._balance.level(suite_id, room, idle)
 
     def _look_at(self, suite_id: UUID) -> None:
         self._suites.add(suite_id)

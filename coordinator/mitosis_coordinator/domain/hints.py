@@ -28,6 +28,8 @@ class HintKind(StrEnum):
     TAIL_REACHED = "tail_reached"
     # A manager: it may hand back so many unstarted tasks.
     RECALL = "recall"
+    # A suite: its holders, which leave what comes back to those that have nothing to run.
+    GIVE_WAY = "give_way"
     # A user, a manager or a worker: what was remembered of its token and roles, and its session.
     PRINCIPAL = "principal"
     # Nothing: the duties that sleep until something falls due.

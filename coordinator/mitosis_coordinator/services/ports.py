@@ -83,6 +83,9 @@ class LiveSessions(Protocol):
     def recall_tasks(self, manager_id: UUID, assignment_id: int, count: int) -> None:
         """Ask a manager to hand back so many unstarted tasks, and leave what is Ready to others for a moment."""
 
+    def give_way(self, suite_id: UUID) -> None:
+        """Have the holders of a suite that have something to run leave what is Ready to the others for a moment."""
+
     def resize(self, manager_id: UUID, assignment_id: int, worker_count: int) -> None:
         """Tell a manager how many workers it runs from now on."""
 

@@ -97,6 +97,11 @@ class SessionRegistry(Roster[Session, ManagerMetrics]):
         else:
             self._tell(Hint(HintKind.RECALL, manager_id, count))
 
+    def give_way(self, suite_id: UUID) -> None:
+        """Have the holders of a suite that have something to run leave what is Ready to the others for a moment."""
+        self._let_others_go_first(suite_id)
+        self._tell(Hint(HintKind.GIVE_WAY, suite_id))
+
     def resize(self, manager_id: UUID, assignment_id: int, worker_count: int) -> None:
         """Tell a manager how many workers it runs from now on."""
         session = self.of(manager_id)
@@ -132,10 +137,17 @@ class SessionRegistry(Roster[Session, ManagerMetrics]):
                 holder = self.of(manager_id)
                 if holder is not None and holder.state.assignment_id is not None:
                     holder.recall_tasks(msg.RecallTasks(holder.state.assignment_id, count))
+            case Hint(HintKind.GIVE_WAY, UUID() as suite_id):
+                self._let_others_go_first(suite_id)
             case Hint(HintKind.PRINCIPAL, UUID() as manager_id):
                 self.disconnect(manager_id)
             case _:
                 super().hear(hint)
+
+    def _let_others_go_first(self, suite_id: UUID) -> None:
+        for session in self._by_suite.get(suite_id, ()):
+            if not session.room():
+                session.give_way()
 
     def _index(self, session: Session, suite_id: UUID | None) -> None:
         before = self._suite_of.pop(session, None)

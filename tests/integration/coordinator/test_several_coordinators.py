@@ -322,6 +322,30 @@ async def test_what_waits_behind_long_tasks_goes_to_a_manager_of_the_other_coord
         assert {task.task_uuid for task in await starving.tasks(2)} == {task.task_uuid for task in held[2:]}
 
 
+async def test_what_is_handed_back_goes_to_whom_it_was_recalled_for(pair: tuple[Api, Api]) -> None:
+    here, there = pair
+    suite = await here.create()
+    hoarder, *busy = [await there.connect(name) for name in ("hoarder", "busy-1", "busy-2")]
+    starving = await here.connect("starving")
+    await here.submit(suite.uuid, 10)
+    held = {}
+    for manager, count in ((hoarder, 4), (busy[0], 2), (busy[1], 2), (starving, 2)):
+        await manager.start()
+        held[manager.name] = await manager.fetch(count)
+        await manager.started(held[manager.name][:2])
+    # They are nearer to what comes back, and could only put it behind what they run.
+    for manager in busy:
+        await manager.grant(2)
+    async with asyncio.timeout(SOON_SECONDS):
+        await starving.report(held["starving"])
+        await starving.grant(2)
+        assert (await hoarder.receive("recall_tasks")).max_tasks == 2
+        waiting = held["hoarder"][2:]
+        await hoarder.hand_back(waiting)
+        assert {task.task_uuid for task in await starving.tasks(2)} == {task.task_uuid for task in waiting}
+    assert [manager.waiting("task_batch") for manager in busy] == [0, 0]
+
+
 async def test_a_token_that_is_revoked_ends_the_stream_at_the_other_coordinator(pair: tuple[Api, Api]) -> None:
     here, there = pair
     manager = await there.connect()
