@@ -9,11 +9,14 @@ from datetime import timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+from prometheus_client import CollectorRegistry
+
 from mitosis_coordinator.dispatch.assigner import Assigner
 from mitosis_coordinator.dispatch.balancer import Balancer
 from mitosis_coordinator.domain.errors import DomainError
 from mitosis_coordinator.domain.principal import ManagerPrincipal
 from mitosis_coordinator.duties.clockwork import Deadlines, Reaper
+from mitosis_coordinator.monitoring.streams import StreamMetrics
 from mitosis_coordinator.rpc.context import set_principal
 from mitosis_coordinator.rpc.errors import shape_of
 from mitosis_coordinator.rpc.manager_service import ManagerServicer
@@ -90,6 +93,7 @@ class SimulatedCoordinator:
             registry,
             lambda manager: Session(manager, attachments, assignments, reports, signals, settings, registry.moved),
             round(HEARTBEAT_SECONDS),
+            StreamMetrics(CollectorRegistry()),
         )
         reaper = Reaper(
             Liveness(database, assignments),
