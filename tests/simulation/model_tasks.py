@@ -107,7 +107,7 @@ def finish_tasks(db: Tables, given: Parameters) -> Answer:
             continue
         gone.append(task)
         _archive(db, task, state or "Completed", error or "", exit_code=code, stdout_tail=out or "",
-                 stderr_tail=err or "", return_value=value, started_at=started,
+                 stderr_tail=err or "", return_value=value, started_at=started or task["started_at"],
                  finished_at=finished or db.now)  # fmt: skip
         if state == "Failed":
             _note_failures(db, task, "Task", given["holder_id"], [error or ""])

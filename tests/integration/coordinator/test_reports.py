@@ -225,6 +225,21 @@ async def test_a_running_task_shows_since_when(api: Api) -> None:
     assert task.manager_uuid == manager.uuid
 
 
+async def test_a_run_that_was_ended_from_outside_has_the_start_that_was_told(api: Api) -> None:
+    suite = await api.create()
+    [task_id] = await api.submit(suite.uuid, 1)
+    manager = await api.connect()
+    await manager.start()
+    tasks = await manager.fetch(1)
+    await manager.started(tasks)
+    running = await api.task_when(task_id, lambda one: one.state == RUNNING)
+    killed = manager.reports(tasks, TIMED_OUT, error="its worker was killed")
+    killed.reports[0].ClearField("started_at")
+    assert list((await manager.deliver(killed)).stale) == []
+    ended = await api.task(task_id)
+    assert (ended.state, ended.started_at) == (LOST, running.started_at)
+
+
 async def test_what_is_handed_back_costs_nothing(api: Api) -> None:
     suite = await api.create()
     ids = await api.submit(suite.uuid, 3)

@@ -105,7 +105,8 @@ WITH guarded AS MATERIALIZED (
         t.retry_backoff_seconds, t.spec, t.tags, t.created_by, t.created_at,
         coalesce(r.final_state, 'Completed') AS final_state, r.exit_code, coalesce(r.error, '') AS error,
         coalesce(r.stdout_tail, '') AS stdout_tail, coalesce(r.stderr_tail, '') AS stderr_tail, r.return_value,
-        r.run_started_at, r.run_finished_at
+        -- A run that was ended from outside is reported by somebody who does not know when it began.
+        coalesce(r.run_started_at, t.started_at) AS run_started_at, r.run_finished_at
 ), archived AS (
     INSERT INTO archived_tasks (id, task_suite_id, group_id, state, priority, attempt, assignment_id, max_retries,
         retry_backoff_seconds, spec, tags, created_by, created_at, started_at, finished_at, exit_code, error,
