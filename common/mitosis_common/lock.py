@@ -27,7 +27,9 @@ def hold(path: Path, purpose: str) -> Iterator[None]:
     _held.add(descriptor)
     try:
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        # The name is for whoever is refused; on a full disk there is none, and the lock holds all the same.
+        with contextlib.suppress(OSError):
+            os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         # Unlinked while locked: whoever opened the file before sees, once it has the lock, that the name is gone or

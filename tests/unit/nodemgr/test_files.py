@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -219,6 +220,17 @@ def test_one_holder_at_a_time_and_no_file_afterwards(tmp_path: Path) -> None:
     with hold(path, "a file that a dead process left"):
         pass
     assert not path.exists()
+
+
+def test_it_holds_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    lock, refused = tmp_path / "lock", pytest.raises(LockedError, match="held by process unknown")
+    with hold(lock, "one"), refused, hold(lock, "one"):
+        pass
+    assert not lock.exists()
 
 
 def test_many_processes_never_hold_it_together(tmp_path: Path) -> None:
