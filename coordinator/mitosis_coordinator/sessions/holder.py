@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +23,7 @@ from mitosis_coordinator.services.ports import Vacancy
 from mitosis_coordinator.services.reports import ReportService
 from mitosis_coordinator.sessions import machine
 from mitosis_coordinator.sessions import messages as msg
+from mitosis_coordinator.sessions.held import HeldTasks
 from mitosis_coordinator.sessions.machine import Phase, SessionState
 from mitosis_coordinator.sessions.outbox import Outbox, OutboxFull
 from mitosis_coordinator.sessions.signals import SignalHub
@@ -74,12 +75,9 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
         self._closed_because: Exception | None = None
         self._closed = asyncio.Event()
         self._goodbye = False
-        # Attempts, by task, that the holder was sent and that have not come back.
-        self._out: dict[str, int] = {}
+        self._tasks = HeldTasks()
         # A claim failed, and may have happened all the same.
         self._in_doubt = False
-        # Attempts that were cancelled while a claim was under way, which may be about to be sent.
-        self._cancelled: set[AttemptRef] = set()
         # The last claim got less than was asked for: there is no more to hand out.
         self._starving = False
         # Held by whoever claims for the holder: no claim may be under way while what it holds is compared.
@@ -133,7 +131,7 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
     def cancel_tasks(self, cancel: msg.CancelTasks) -> None:
         """Tell the holder to stop some tasks."""
         if self._state.holds(cancel.assignment_id):
-            self._cancelled.update(cancel.refs)
+            self._tasks.cancelled(cancel.refs)
             self._put(cancel)
 
     @property
@@ -149,7 +147,7 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
         if assignment_id is None or not self.is_waiting:
             raise RuntimeError("the session does not wait for tasks")
         async with self._claiming:
-            self._cancelled.clear()
+            self._tasks.claim_begins()
             vacancy = Vacancy(self.holder_id, assignment_id, self.epoch, self._allowed())
             try:
                 yield vacancy
@@ -187,7 +185,7 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
         """Have tasks handed to the assignment that is held. Raises StorageUnavailable: it may have happened."""
 
     @abstractmethod
-    async def _held_tasks(self, assignment_id: int) -> Set[AttemptRef]:
+    async def _believed_tasks(self, assignment_id: int) -> Set[AttemptRef]:
         """What the database believes that the holder holds."""
 
     @abstractmethod
@@ -239,7 +237,7 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
                 await self._persist(
                     lambda: self._reports.handed_back(self.holder_id, message.assignment_id, self.epoch, message.refs)
                 )
-                self._came_back(message.refs)
+                self._tasks.came_back(message.refs)
 
     async def _commit(self) -> None:
         """Turn reports into transactions: everything that came while the last one ran goes into the next."""
@@ -251,7 +249,7 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
                 count += len(batches[-1].reports)
             reports = [report for batch in batches for report in batch.reports]
             stale = await self._persist(partial(self._reports.commit, self.holder_id, reports))
-            self._came_back(reports)
+            self._tasks.came_back(reports)
             await self._committed(reports)
             if stale:
                 log.info("stale_reports", holder_uuid=str(self.holder_id), count=len(stale))
@@ -301,7 +299,7 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
             limit, assignment_id = self._allowed(), self._state.assignment_id
             if not limit or assignment_id is None:
                 return False
-            self._cancelled.clear()
+            self._tasks.claim_begins()
 
             async def claim() -> list[ClaimedTask]:
                 # The holder may have let go while the database was away.
@@ -323,13 +321,11 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
 
     def _send(self, assignment_id: int, claimed: list[ClaimedTask]) -> bool:
         """Send what was claimed; whether that was anything."""
-        # What was cancelled since it was claimed must not reach the holder after the order to stop it.
-        if self._cancelled:
-            claimed = [task for task in claimed if AttemptRef(task.task_id, task.attempt) not in self._cancelled]
+        claimed = self._tasks.without_cancelled(claimed)
         # Credit may have moved to another assignment meanwhile; what was claimed goes out all the same, and the
         # holder hands back what it does not want.
         if self._state.holds(assignment_id):
-            self._out.update((task.task_id, task.attempt) for task in claimed)
+            self._tasks.sent(claimed)
             size = sum(len(task.spec) for task in claimed)
             self._state = machine.sent(self._state, len(claimed), size)
         for batch in _split(claimed):
@@ -354,25 +350,20 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
                 await self._compare_held(assignment_id)
 
     async def _compare_held(self, assignment_id: int) -> None:
-        out = {AttemptRef(task_id, attempt) for task_id, attempt in self._out.items()}
-        believed = await self._persist(lambda: self._held_tasks(assignment_id))
-        revoked = [ref for ref in out - believed if self._out.get(ref.task_id) == ref.attempt]
+        before = self._tasks.refs()
+        believed = await self._persist(lambda: self._believed_tasks(assignment_id))
+        revoked = self._tasks.revoked(before, believed)
         if revoked:
-            self._came_back(revoked)
+            self._tasks.came_back(revoked)
             self.cancel_tasks(msg.CancelTasks(assignment_id, tuple(revoked)))
-        unheard = [ref for ref in believed if self._out.get(ref.task_id) != ref.attempt]
+        unheard = self._tasks.unheard(believed)
         if unheard and self._state.holds(assignment_id) and self._state.phase is Phase.HOLDING:
             log.warning("claim_unheard", holder_uuid=str(self.holder_id), count=len(unheard))
             await self._persist(lambda: self._reports.handed_back(self.holder_id, assignment_id, self.epoch, unheard))
 
-    def _came_back(self, attempts: Iterable[AttemptRef | Report]) -> None:
-        for one in attempts:
-            if self._out.get(one.task_id) == one.attempt:
-                del self._out[one.task_id]
-
     def _allowed(self) -> int:
         """How many tasks to claim now."""
-        return min(self._state.claimable(), max(0, machine.MAX_OUTSTANDING - len(self._out)))
+        return min(self._state.claimable(), max(0, machine.MAX_OUTSTANDING - len(self._tasks)))
 
     async def _persist(self, write: Callable[[], Awaitable[Result]]) -> Result:
         """Write until the database takes it: it may be away for a while, and the stream stays up meanwhile."""

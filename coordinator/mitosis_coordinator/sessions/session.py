@@ -99,11 +99,11 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
 
     def room(self) -> int:
         """How many tasks the manager takes, when some of its workers have had nothing to run since the last claim."""
-        return self._allowed() if self._starving and len(self._out) < self._workers else 0
+        return self._allowed() if self._starving and len(self._tasks) < self._workers else 0
 
     def idle_workers(self) -> int:
         """How many of the manager's workers have nothing to run, as far as is known."""
-        return max(0, self._workers - len(self._out))
+        return max(0, self._workers - len(self._tasks))
 
     def recall_tasks(self, recall: msg.RecallTasks) -> None:
         """Ask the manager to hand back unstarted tasks, unless it was asked already and has not answered."""
@@ -173,7 +173,7 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
         elif attachment.assignment is not None:
             self._hold(SessionEvent.RESUMED, attachment.assignment)
             revoked = set(attachment.revoked)
-            self._out = {ref.task_id: ref.attempt for ref in first.held if ref not in revoked}
+            self._tasks.take_over(ref for ref in first.held if ref not in revoked)
             suite = attachment.assignment.suite
             self._follow_suite(Standing(suite.state, suite.reason, attachment.eligible))
             if self._state.phase is Phase.HOLDING:
@@ -196,7 +196,7 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
         self._state = machine.finished(self._state, finished.assignment_id, wants_more=wants_more)
         if self._state.assignment_id is None:
             self._feeding.close()
-            self._out.clear()
+            self._tasks.clear()
         self._changed(self)
 
     def _follow_suite(self, standing: Standing | None) -> None:
@@ -276,10 +276,10 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
 
     def _offer(self) -> None:
         """Have somebody look for managers that could start what waits here behind long tasks."""
-        if self._state.suite_id is not None and len(self._out) > self._workers:
+        if self._state.suite_id is not None and len(self._tasks) > self._workers:
             self._signals.tail_reached(self._state.suite_id)
 
-    async def _held_tasks(self, assignment_id: int) -> Set[AttemptRef]:
+    async def _believed_tasks(self, assignment_id: int) -> Set[AttemptRef]:
         return await self._assignments.held_tasks(assignment_id)
 
     def _exhausted(self) -> None:

@@ -52,7 +52,7 @@ class WorkerSession(HolderSession[msg.WorkerIncoming, msg.WorkerOutgoing]):
     @property
     def pulse(self) -> WorkerPulse:
         """Where the worker stands, by what it holds, and what its last heartbeat counted."""
-        return WorkerPulse(WorkerState.BUSY if self._out else WorkerState.IDLE, *self._counters)
+        return WorkerPulse(WorkerState.BUSY if self._tasks else WorkerState.IDLE, *self._counters)
 
     def shut_down(self, reason: str, *, graceful: bool) -> None:
         """Have the worker's process end."""
@@ -85,7 +85,7 @@ class WorkerSession(HolderSession[msg.WorkerIncoming, msg.WorkerOutgoing]):
         event = SessionEvent.RESUMED if attachment.resumed else SessionEvent.ASSIGNED
         self._state = machine.taken(self._state, event, attachment.assignment_id, None)
         revoked = set(attachment.revoked)
-        self._out = {ref.task_id: ref.attempt for ref in first.held if ref not in revoked}
+        self._tasks.take_over(ref for ref in first.held if ref not in revoked)
         for group_id in attachment.group_ids:
             self._feeding.enter_context(self._signals.feeding_group(group_id, self._feed_wanted))
         # Only now can somebody find the session.
@@ -128,7 +128,7 @@ class WorkerSession(HolderSession[msg.WorkerIncoming, msg.WorkerOutgoing]):
         # A claim is from one group, and there may be others.
         return claimed > 0
 
-    async def _held_tasks(self, assignment_id: int) -> Set[AttemptRef]:
+    async def _believed_tasks(self, assignment_id: int) -> Set[AttemptRef]:
         return await self._holdings.held_tasks(assignment_id)
 
     async def _orders(self) -> StandingOrders | None:
