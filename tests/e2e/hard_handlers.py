@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 import time
 from typing import Never
@@ -27,6 +28,12 @@ def leave(code: int) -> Never:
 def stuck(_payload: object) -> int:
     """Spends days in C code that looks at no signal and keeps the interpreter's lock."""
     return sum(range(10**14))
+
+
+def deaf(_payload: object) -> None:
+    """Waits in C code for signals that never come, without the interpreter's lock."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    ctypes.CDLL(None).pause()
 
 
 def write(mebibytes: int) -> None:

@@ -20,6 +20,7 @@ from tests.e2e.support import until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 TASKS = 1_000
+DEAF = "tests.e2e.hard_handlers:deaf"
 
 
 class WorkerPart(Part):
@@ -197,6 +198,25 @@ def test_a_killed_worker_delivers_its_results_later_and_leaves_nothing_running(l
         assert [failure.kind for failure in again.failures] == ["Worker"]
         assert log.counts() == {ended: 1, cut_short: 2}
         assert not orphan.exists() or not orphan.read_bytes()
+
+
+def test_a_worker_whose_task_cannot_be_stopped_ends_with_it(log: ExecutionLog) -> None:
+    with running_cluster(managers=0) as cluster, workers(cluster, 2) as [asked, refused], cluster.client() as client:
+        # Each takes one ahead.
+        uuids = submit(cluster, [{"handler": DEAF} for _ in range(4)])
+
+        def running() -> dict[str, str]:
+            return {task.worker_uuid: task.uuid for task in map(client.get_task, uuids) if task.state == "Running"}
+
+        until(lambda: len(running()) == 2, 60)
+        [uuid] = [uuid for worker, uuid in running().items() if worker == asked.uuid]
+        client.shutdown_worker(asked.uuid, graceful=False)
+        client.revoke_worker_token(refused.uuid)
+        assert asked.wait() == 3
+        assert state(cluster, asked) == "Offline"
+        handed_back = client.get_task(uuid)
+        assert (handed_back.state, handed_back.failures) == ("Ready", ())
+        assert refused.wait() == 3
 
 
 def register_one_more(cluster: Cluster) -> list[WorkerPart]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from importlib import metadata
 from typing import Protocol
 from uuid import uuid4
@@ -71,7 +72,21 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
         self._started_at = Timestamp()
         self._timers: set[asyncio.TimerHandle] = set()
         self._heartbeats: asyncio.Task[None] | None = None
+        self._finishing: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
+        self._hangs = False
+        self._turned_away = False
+
+    async def run(self) -> None:
+        """Connect again and again until the worker ends; where its task does not, the process is ended with it."""
+        await super().run()
+        if self._turned_away and self._book.running is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), self._config.stop_grace_seconds + HANG_SECONDS)
+            self._hangs = not self._leaving.is_set()
+        # Not with a timer: the loop ends with this.
+        if self._hangs:
+            self._runner.hangs()
 
     def want(self, reports: Sequence[worker_ipc_pb2.WorkerReport]) -> None:
         """Take reports, and hand a task over as soon as there is one."""
@@ -98,7 +113,7 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
         self._give_back(self._book.abandon_running())
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
-                while len(self._pump):
+                while len(self._pump) and not self._turned_away:
                     self._settled.clear()
                     await self._settled.wait()
         except TimeoutError:
@@ -185,6 +200,7 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
 
     def _rejected(self, why: str) -> None:
         _log.error("rejected", why=why)
+        self._turned_away = True
         if self._book.running is not None:
             self._runner.stop_task(self._book.running)
         self._runner.gone(why)
@@ -220,8 +236,8 @@ class WorkerLink(StreamClient[_Request, _Response, worker_service_pb2.WorkerAtta
         if self._book.running is not task:
             return
         _log.error("task_does_not_end", task_uuid=task.task_uuid)
-        ending = asyncio.ensure_future(self.finish())
-        ending.add_done_callback(lambda _: self._later(1.0, self._runner.hangs))
+        self._hangs = True
+        self._finishing = asyncio.create_task(self.finish(), name="finish")
 
     def _give_back(self, refs: Iterable[stream.TaskAttempt]) -> None:
         # One that is lost with its stream is not among what the next `attach` says is held.
