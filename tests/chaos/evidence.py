@@ -71,7 +71,7 @@ def executions(log: Path) -> list[Execution]:
     if not log.exists():
         return []
     fields = (line.split() for line in log.read_text().splitlines())
-    return [Execution(event, task, int(attempt), int(pid)) for event, task, attempt, pid in fields]
+    return [Execution(event, task, int(attempt), int(pid), float(at)) for event, task, attempt, pid, at in fields]
 
 
 def stale_reports(deployment: Deployment) -> int:

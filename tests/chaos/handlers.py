@@ -22,10 +22,11 @@ FAILS_ONCE = "fails once"
 KILLS_ITS_WORKER = "kills its worker"
 KILLS_ITS_WORKER_ONCE = "kills its worker once"
 
-# The same for a command, which completes; the shell's `>>` opens with O_APPEND.
+# The same for a command, which completes; the shell's `>>` opens with O_APPEND, and its parent is the worker.
 COMMAND = (
-    'echo "start $MITOSIS_TASK_UUID $MITOSIS_TASK_ATTEMPT $$" >> "$CHAOS_LOG"; sleep "$CHAOS_SECONDS"; '
-    'echo "end $MITOSIS_TASK_UUID $MITOSIS_TASK_ATTEMPT $$" >> "$CHAOS_LOG"'
+    "log() { read -r now rest < /proc/uptime; "
+    'echo "$1 $MITOSIS_TASK_UUID $MITOSIS_TASK_ATTEMPT $PPID $now" >> "$CHAOS_LOG"; }; '
+    'log start; sleep "$CHAOS_SECONDS"; log end'
 )
 
 
@@ -65,7 +66,9 @@ def work(payload: Work) -> Result:
 
 
 def _append(log: Path, event: str, attempt: int) -> None:
-    line = f"{event} {os.environ['MITOSIS_TASK_UUID']} {attempt} {os.getpid()}\n"
+    # Of a clock that faults do not move.
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    line = f"{event} {os.environ['MITOSIS_TASK_UUID']} {attempt} {os.getpid()} {now:.3f}\n"
     # One write of a short line to a file opened for appending is not torn by other writers.
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:

@@ -31,6 +31,14 @@ def ran(*attempts: int) -> list[Execution]:
     return [Execution(event, "task", attempt, 1) for attempt in attempts for event in ("start", "end")]
 
 
+def next_one_kills(at: float, worker: int = 1) -> list[Execution]:
+    """Another task, which kills its worker each time but the last."""
+    return [
+        Execution("start", "other", 1, worker, at),
+        *(Execution(event, "other", 1, 9) for event in ("start", "end")),
+    ]
+
+
 def found(seen: Evidence) -> set[Violation]:
     return {violation for violation, examples in judge(seen).items() if examples}
 
@@ -46,6 +54,8 @@ RETRIED = replace(FINE, attempt=2, fate=FAILS_ONCE, result=(7, 2))
         evidence(replace(FINE, attempt=2, result=(7, 2)), failures=[Failure("task", 1, "Node")], executions=ran(1, 2)),
         # It was handed back before it had ended.
         evidence(replace(FINE, attempt=2, result=(7, 2)), executions=[Execution("start", "task", 1, 1), *ran(2)]),
+        # The next task killed its worker before the result was handed over.
+        evidence(replace(FINE, attempt=2, result=(7, 2)), executions=[*ran(1), *next_one_kills(0.1), *ran(2)]),
         evidence(RETRIED, failures=[Failure("task", 1, "Task")], executions=ran(1, 2)),
         evidence(replace(FINE, state="Failed", fate=FAILS, result=None), failures=[Failure("task", 1, "Task")]),
         evidence(
@@ -78,6 +88,11 @@ def test_what_may_happen_is_no_violation(seen: Evidence) -> None:
         (Violation.COMMITTED_TWICE, evidence(replace(FINE, attempt=2), executions=ran(1, 2))),
         (Violation.COMMITTED_TWICE, evidence(replace(FINE, result=(8, 1)))),
         (Violation.RESULT_LOST, evidence(replace(FINE, attempt=2, result=(7, 2)), executions=ran(1, 2))),
+        # Its worker died later, or it was another one.
+        *(
+            (Violation.RESULT_LOST, evidence(replace(FINE, attempt=2, result=(7, 2)), executions=[*ran(1, 2), *killed]))
+            for killed in (next_one_kills(3.0), next_one_kills(0.1, worker=2))
+        ),
         (Violation.WRONG_OUTCOME, evidence(replace(FINE, state="Failed", result=None))),
         (Violation.WRONG_OUTCOME, evidence(replace(FINE, state="Cancelled", result=None))),
         (Violation.WRONG_OUTCOME, evidence(replace(FINE, fate=FAILS))),

@@ -17,6 +17,9 @@ from tests.chaos.handlers import (
     START,
 )
 
+# A worker hands results over with its next fetch, or after about a tenth of this; the machine may be busy.
+_UNSENT_SECONDS = 1.0
+
 
 class Violation(StrEnum):
     """What must never happen."""
@@ -59,12 +62,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One line of the execution log."""
+    """One line of the execution log: `pid` is the worker, `at` in seconds since the machine's start."""
 
     event: str
     task: str
     attempt: int
     pid: int
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +141,46 @@ def _committed_twice(evidence: Evidence) -> list[str]:
 
 
 def _results_lost(evidence: Evidence) -> list[str]:
-    """Finds attempts that ran to their end, had no recorded failure, and were not the last."""
+    """Finds attempts that ran to their end, had no recorded failure, and were not the last.
+
+    A result is its worker's until it was handed over, and falls with it when the next task kills that worker.
+    """
+    falls = _falls(evidence.executions)
     excused = {(failure.task, failure.attempt) for failure in evidence.failures}
     last: dict[str, int] = defaultdict(int)
-    ended: set[tuple[str, int]] = set()
+    ended: dict[tuple[str, int], Execution] = {}
     for execution in evidence.executions:
         last[execution.task] = max(last[execution.task], execution.attempt)
         if execution.event == END:
-            ended.add((execution.task, execution.attempt))
+            ended[execution.task, execution.attempt] = execution
     return [
-        f"{task}: attempt {attempt} ended, was charged to nobody, and attempt {last[task]} was run"
-        for task, attempt in sorted(ended)
-        if attempt < last[task] and (task, attempt) not in excused
+        f"{task} of {_suite_of(task, evidence)}: attempt {attempt} ended in worker {end.pid}, was charged to nobody, "
+        f"and attempt {last[task]} was run"
+        for (task, attempt), end in sorted(ended.items())
+        if attempt < last[task]
+        and (task, attempt) not in excused
+        and not any(0 <= fall - end.at <= _UNSENT_SECONDS for fall in falls.get(end.pid, ()))
     ]
+
+
+def _suite_of(task: str, evidence: Evidence) -> str:
+    row = evidence.recorded.get(task)
+    return "no suite" if row is None or row.suite is None else f"suite {row.suite}"
+
+
+def _falls(executions: Sequence[Execution]) -> Mapping[int, Sequence[float]]:
+    """Returns when each worker began a task that did not come to its end."""
+    found: dict[int, list[float]] = defaultdict(list)
+    begun: dict[int, float] = {}
+    for execution in executions:
+        before = begun.pop(execution.pid, None)
+        if execution.event == START:
+            if before is not None:
+                found[execution.pid].append(before)
+            begun[execution.pid] = execution.at
+    for pid, at in begun.items():
+        found[pid].append(at)
+    return found
 
 
 def _wrong_outcomes(evidence: Evidence) -> list[str]:
