@@ -137,7 +137,7 @@ class ReportJournal:
                 self._delete_closed()
                 self._empty()
             while self._closed and self._closed[0].end <= count:
-                self._closed.popleft().path.unlink(missing_ok=True)
+                _delete(self._closed.popleft().path)
 
     def mend(self) -> None:
         """Tries again to write what the disk did not take."""
@@ -151,7 +151,7 @@ class ReportJournal:
             if self._path is not None:
                 os.close(self._file)
                 if not self._size:
-                    self._path.unlink(missing_ok=True)
+                    _delete(self._path)
                 self._path = None
 
     def _catch_up(self) -> None:
@@ -194,7 +194,15 @@ class ReportJournal:
 
     def _delete_closed(self) -> None:
         while self._closed:
-            self._closed.popleft().path.unlink(missing_ok=True)
+            _delete(self._closed.popleft().path)
+
+
+def _delete(path: Path) -> None:
+    """Deletes a file whose reports are acknowledged. One that stays is told of again, and that is ignored."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.error("outbox_not_deleted", path=str(path), problem=error.strerror)
 
 
 def _number_of(path: Path) -> int:

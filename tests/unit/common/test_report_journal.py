@@ -156,6 +156,29 @@ def test_what_was_acknowledged_while_the_disk_was_full_is_not_written(tmp_path: 
     assert found(tmp_path) == ["c"]
 
 
+def test_a_disk_that_became_read_only_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = ReportJournal(tmp_path, segment_bytes=1)
+    journal.recover()
+    for name in "abc":
+        journal.append([report(name)])
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with capture_logs() as logs:
+        journal.release(1)
+        journal.release(3)
+        journal.close()
+    assert [line["event"] for line in logs] == ["outbox_not_deleted"] * 3
+    monkeypatch.undo()
+    # They are told of again, and the next process begins after them.
+    again = ReportJournal(tmp_path)
+    assert names(again.recover()) == ["a", "b", "c"]
+    again.release(3)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_directory_that_is_gone_is_a_disk_that_takes_nothing(tmp_path: Path) -> None:
     journal = ReportJournal(tmp_path / "gone")
     assert journal.recover() == []
