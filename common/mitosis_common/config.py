@@ -32,6 +32,7 @@ _ACCEPTED = {
     "model_type": "a section: a mapping of keys to values",
     "path_type": "a path",
     "string_type": "a text",
+    "tuple_type": "a list",
 }
 _BOUNDS = (("ge", "at least {}"), ("gt", "more than {}"), ("le", "at most {}"), ("lt", "less than {}"))
 
@@ -63,6 +64,9 @@ def load(
     document: dict[str, Any] = {}
     if path is not None:
         document = _read_yaml(path, problems)
+        if problems:
+            # What the file may hold would be reported as missing.
+            raise ConfigError(problems)
     sources: dict[str, str] = {}
     for name, value in sorted(environ.items()):
         dotted = (env_names or {}).get(name) or _generic_path(name)
@@ -134,7 +138,7 @@ def _parse_env(model: type[BaseModel], location: Sequence[str], value: str) -> o
     if field is None or (_section(field) is None and not _holds_structure(field.annotation)):
         return value
     try:
-        return yaml.safe_load(value)
+        return load_yaml(value)
     except yaml.YAMLError:
         return value
 

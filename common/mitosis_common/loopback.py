@@ -1,4 +1,4 @@
-"""Which addresses never leave this machine."""
+"""What an address says: its host, its port, and whether it never leaves this machine."""
 
 from __future__ import annotations
 
@@ -27,3 +27,12 @@ def host_of(address: str) -> str:
         return urlsplit(f"//{address}").hostname or ""
     except ValueError:
         return ""
+
+
+def is_host_and_port(address: str) -> bool:
+    """Whether a text is `host:port`, with a port from 1 to 65535."""
+    try:
+        parts = urlsplit(f"//{address}")
+        return bool(parts.hostname and parts.port) and parts.netloc == address and "@" not in address
+    except ValueError:
+        return False

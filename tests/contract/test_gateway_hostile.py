@@ -99,8 +99,10 @@ async def others_are_served(rest: Rest) -> AsyncIterator[None]:
         b'{"task_defaults": {"payload": ' + b"[" * 400 + b"1e999" + b"]" * 400 + b"}}",
         json.dumps({**SUITE, "name": "a\x00b"}).encode(),
         json.dumps({**SUITE, "group_name": "a\x00b"}).encode(),
+        json.dumps(SUITE).encode()[:-1] + b', "name": "twice"}',
+        json.dumps(SUITE).encode()[:-1] + b', "task_defaults": {"payload": {"a": 1, "a": 2}}}',
     ],
-    ids=range(18),
+    ids=range(20),
 )
 async def test_bodies_that_are_no_suite_are_refused(rest: Rest, body: bytes) -> None:
     answer = await rest.ask("POST", "/suites", data=body, headers={"Content-Type": "application/json"})

@@ -13,6 +13,7 @@ from aiohttp import web
 from google.protobuf.message import Message
 
 from mitosis_common.json_reader import JsonForm, JsonFormError
+from mitosis_common.json_text import JsonTextError, load_json
 from mitosis_coordinator.domain.errors import FieldViolation, InvalidField, describe
 from mitosis_coordinator.gateway import errors
 from mitosis_coordinator.gateway.routes import Route
@@ -125,19 +126,11 @@ def _check_type(request: web.Request, context: InProcessContext) -> None:
 
 def _parse(body: bytes) -> object:
     try:
-        return json.loads(body.decode(), parse_constant=_refuse_constant)
+        return load_json(body.decode())
     except UnicodeDecodeError:
         _refuse("body", "bytes that are not UTF-8", "one JSON object in UTF-8")
-    except json.JSONDecodeError as error:
-        _refuse("body", f"no JSON ({error.msg}, line {error.lineno}, column {error.colno})", "one JSON object")
-    except ValueError:
-        _refuse("body", "a number that is out of all bounds", "one JSON object")
-    except RecursionError:
-        _refuse("body", "JSON that is too deep", "one JSON object")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise json.JSONDecodeError(f"{name} is not JSON", "", 0)
+    except JsonTextError as error:
+        _refuse("body", f"no JSON ({error})", "one JSON object")
 
 
 def _refuse(field: str, given: str, accepts: str) -> NoReturn:

@@ -218,10 +218,60 @@ def test_a_range_goes_with_what_to_run(run: Run, suite: str, beside: list[str]) 
     assert run("suites", "submit", suite, "--range", "0:5", *beside).exit_code == 2
 
 
-def test_a_payload_is_json(run: Run, suite: str) -> None:
-    result = run("suites", "submit", suite, "--handler", "m:f", "--payload", "{")
+@pytest.mark.parametrize("payload", ["{", '{"a": 1, "a": 2}', "NaN", "[" * 100_000])
+def test_a_payload_is_json(run: Run, suite: str, coordinator: FakeCoordinator, payload: str) -> None:
+    result = run("suites", "submit", suite, "--handler", "m:f", "--payload", payload)
     assert result.exit_code == 2
     assert "is not a JSON document" in result.stderr
+    assert not coordinator.tasks
+
+
+def test_every_line_that_is_no_json_is_named(
+    run: Run, suite: str, tmp_path: Path, coordinator: FakeCoordinator
+) -> None:
+    lines = [
+        '{"handler": "m:f"}',
+        '{"handler": "m:f", "handler": "m:g"}',
+        "[" * 100_000,
+        '{"payload": %s}' % ("1" * 5_000),
+    ]
+    (tmp_path / "tasks.jsonl").write_text("\n".join(lines))
+    result = run("suites", "submit", suite, "-f", "tasks.jsonl")
+    assert result.exit_code == 2
+    assert 'tasks.jsonl:2: is not a JSON document: the key "handler" is there twice' in result.stderr
+    assert "tasks.jsonl:3: is not a JSON document: it is nested too deep" in result.stderr
+    assert "tasks.jsonl:4: is not a JSON document: it holds a number with too many digits" in result.stderr
+    assert not coordinator.tasks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["suites", "create", "--priority", "high"], "given 'high'; accepts a whole number"),
+        (["suites", "wait", "x", "--timeout", "soon"], "given 'soon'; accepts a number"),
+        (["suites", "list", "--limit", "0"], "given '0'; accepts at least 1"),
+        (["up", "--grpc-port", "99999"], "given '99999'; accepts at most 65535"),
+        (["tasks", "list", "--state", "Lost"], "'Lost' is not one of 'Ready', 'Dispatched'"),
+        (["tasks", "show"], "Missing argument 'TASK'"),
+        (["suites", "begin"], "No such command 'begin'"),
+    ],
+)
+def test_wrong_usage_says_what_was_given_and_what_is_accepted(run: Run, arguments: list[str], told: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.replace("│", "").split())
+    result = run(*arguments, "--json")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    error = json.loads(result.stderr)["error"]
+    assert error["reason"] == "USAGE"
+    assert told in error["message"] or arguments[0] == "up"
+
+
+def test_the_json_flag_of_a_task_is_its_own(run: Run, suite: str) -> None:
+    result = run("suites", "submit", suite, "--range", "x", "--", "convert", "--json")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage:")
 
 
 def test_a_file_of_tasks_is_submitted(run: Run, suite: str, tmp_path: Path, coordinator: FakeCoordinator) -> None:

@@ -121,7 +121,30 @@ def test_a_rule_about_several_fields_speaks_its_own_words(tmp_path: Path) -> Non
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    assert problems(tmp_path / "no.yaml")[0] == f"{tmp_path / 'no.yaml'}: cannot be read: No such file or directory"
+    assert problems(tmp_path / "no.yaml") == (f"{tmp_path / 'no.yaml'}: cannot be read: No such file or directory",)
+
+
+def test_a_file_that_is_not_read_misses_nothing_else(tmp_path: Path) -> None:
+    path = write(tmp_path, "server: {port: 1}\nserver: {port: 2}\n")
+    assert problems(path) == (f'{path}: line 2: not valid YAML: the key "server" is there twice',)
+
+
+def test_a_mapping_in_a_variable_has_each_key_once() -> None:
+    class Hooks(Strict):
+        env: dict[str, str] = {}
+
+    with pytest.raises(config.ConfigError) as raised:
+        config.load(Hooks, None, {"ENV": "{A: b, A: c}"}, {"ENV": "env"})
+    assert raised.value.problems == ('ENV: env: given "{A: b, A: c}"; accepts a mapping of keys to values',)
+
+
+def test_a_list_is_called_a_list(tmp_path: Path) -> None:
+    class Tags(Strict):
+        tags: tuple[str, ...] = ()
+
+    with pytest.raises(config.ConfigError) as raised:
+        config.load(Tags, write(tmp_path, "tags: gpu"), {})
+    assert raised.value.problems == (f'{tmp_path / "c.yaml"}: tags: given "gpu"; accepts a list',)
 
 
 @pytest.mark.parametrize("text", ["database: {url: [hunter2]}\nname: a\n", "database: {url: {a: hunter2}}\nname: a\n"])

@@ -14,7 +14,7 @@ import stamina
 
 from mitosis_client.errors import DeadlineExceeded, InvalidField, Unavailable, from_rpc_error
 from mitosis_common.backoff import Backoff
-from mitosis_common.loopback import host_of, is_loopback
+from mitosis_common.loopback import host_of, is_host_and_port, is_loopback
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -84,8 +84,13 @@ class Transport:
     def __init__(
         self, address: str, token: str | None, tls: Tls | None, insecure: bool, timeout: float, retry: RetryPolicy
     ) -> None:
-        if "://" in address or ":" not in address:
-            raise InvalidField((), f"address: given {address!r}; accepts host:port of the coordinator's gRPC server")
+        # gRPC takes a port modulo 65536.
+        if not is_host_and_port(address):
+            raise InvalidField(
+                (),
+                f"address: given {address!r}; accepts host:port of the coordinator's gRPC server, "
+                "with a port from 1 to 65535",
+            )
         if insecure and tls is not None:
             raise InvalidField((), "insecure: given together with TLS; accepts one of them")
         if tls is not None and (tls.certificate_chain is None) is not (tls.private_key is None):

@@ -23,17 +23,31 @@ from mitosis_client.cli.session import NoConnection, Session
 from mitosis_client.cli.suites import app as suites
 from mitosis_client.cli.tasks import app as tasks
 from mitosis_client.cli.up import up
+from mitosis_client.cli.usage import UsageError, asks_for_json, say_what_was_given
 from mitosis_client.cli.users import app as users
 from mitosis_client.cli.workers import app as workers
 from mitosis_client.errors import MitosisError
 from mitosis_client.local.errors import LocalError
 
+_JSON_FLAG = "mitosis.json"
+
 
 class _Root(TyperGroup):
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Notes whether JSON is wanted: a command line that cannot be read gets no command to say so."""
+        ctx.meta[_JSON_FLAG] = asks_for_json(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Runs a command; shows what it raised as one message and never as a traceback."""
         try:
             return super().invoke(ctx)
+        except UsageError as error:
+            say_what_was_given(error)
+            if not _as_json(ctx):
+                raise
+            show_message(error.format_message(), reason="USAGE", as_json=True)
+            raise typer.Exit(ExitCode.USAGE) from None
         except NoConnection as error:
             show_error(error, as_json=_as_json(ctx))
             raise typer.Exit(ExitCode.USAGE) from None
@@ -57,7 +71,7 @@ class _Root(TyperGroup):
 
 
 def _as_json(context: typer.Context) -> bool:
-    return isinstance(context.obj, Session) and context.obj.output.as_json
+    return bool(context.meta.get(_JSON_FLAG))
 
 
 app = typer.Typer(
@@ -122,8 +136,8 @@ def root(
 
 app.command("up")(up)
 app.command("demo")(demo)
-app.command("login")(login)
 app.command("explain")(explain)
+app.command("login")(login)
 app.command("logout")(logout)
 app.command("change-password")(change_password)
 app.add_typer(suites, name="suites")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from array import array
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import yaml
 from mitosis_client.aio.batching import new_task
 from mitosis_client.errors import FieldViolation, InvalidField
 from mitosis_client.specs import NewTask, SuiteSpec
+from mitosis_common.json_text import JsonTextError, load_json
 from mitosis_common.yaml_loader import describe_yaml_error, load_yaml
 
 STDIN = "-"
@@ -105,11 +105,9 @@ class TaskFile:
                 if not line.strip():
                     continue
                 try:
-                    document = json.loads(line)
-                except json.JSONDecodeError as error:
-                    # Its own line number counts within this line.
-                    problem = f"is not a JSON document: {error.msg} at character {error.pos + 1}"
-                    self.problems.append(FieldViolation(self._place(number, ""), problem))
+                    document = load_json(line)
+                except JsonTextError as error:
+                    self.problems.append(FieldViolation(self._place(number, ""), f"is not a JSON document: {error}"))
                     continue
                 yield number, document
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +14,7 @@ from mitosis_client.cli.session import JsonFlag, session_of
 from mitosis_client.errors import InvalidField, MitosisError
 from mitosis_client.specs import NewTask, TaskSpecFields
 from mitosis_client.sync import Client
+from mitosis_common.json_text import JsonTextError, load_json
 
 # A pipe is read here, between calls, because a read that blocks must not hold up calls under way. So many tasks are a
 # few full batches.
@@ -234,6 +234,6 @@ def _submit(
 
 def _payload(text: str) -> object:
     try:
-        return jsonlib.loads(text)
-    except ValueError as error:
+        return load_json(text)
+    except JsonTextError as error:
         raise typer.BadParameter(f"is not a JSON document: {error}", param_hint="--payload") from None
