@@ -63,6 +63,20 @@ simulate: $(STAMP) ## Try the decisions in RUNS=20000 simulated worlds; SEED=n R
 test-go: ## Run the tests of the Go client that start no process
 	@cd clients/go && go test $(ARGS) ./...
 
+.PHONY: test-alerts
+PROMTOOL := build/promtool/promtool
+test-alerts: ## Run the tests of the alert rules with promtool, from PATH or else built with Go
+	@promtool=$$(command -v promtool || true); \
+	  if [ -z "$$promtool" ] && [ ! -x $(PROMTOOL) ]; then \
+	    echo "Building promtool in build, once; that takes some minutes"; \
+	    GOBIN='$(CURDIR)/build/promtool' go install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@v0.316.0; \
+	  fi; \
+	  cd monitoring/prometheus; \
+	  promtool="$${promtool:-$(CURDIR)/$(PROMTOOL)}"; \
+	  "$$promtool" check rules alerts.yaml recording.yaml; \
+	  "$$promtool" check config --syntax-only prometheus.yaml; \
+	  "$$promtool" test rules alerts.test.yaml
+
 .PHONY: test-schemathesis
 test-schemathesis: $(STAMP) ## Hold the OpenAPI document against the server at length
 	@MITOSIS_SCHEMATHESIS_EXAMPLES=200 $(BIN)/python -m pytest tests/contract/test_schemathesis.py $(ARGS)

@@ -101,6 +101,18 @@ class ReportJournal:
         self._unwritten: deque[tuple[int, bytes]] = deque()
         self._retry_at: float | None = None
 
+    @property
+    def size(self) -> int:
+        """The bytes on disk, full segments counted as such."""
+        with self._lock:
+            return len(self._closed) * self._segment_bytes + self._size
+
+    @property
+    def is_failing(self) -> bool:
+        """Tells whether the disk takes nothing."""
+        with self._lock:
+            return self._retry_at is not None
+
     def recover(self) -> list[stream.TaskReport]:
         """Returns what an earlier process left, oldest first. Call it once, before anything else. Raises `OSError`."""
         with self._lock:

@@ -40,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         return asyncio.run(app.run(loaded, allow_several=options.allow_several))
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"mitosis-manager: {problem}", file=sys.stderr)
+        return EXIT_ERROR
     except (LockedError, TokenError) as error:
         print(f"mitosis-manager: {error}", file=sys.stderr)
         return EXIT_ERROR

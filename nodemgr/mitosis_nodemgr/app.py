@@ -33,8 +33,8 @@ _OPEN_FILES = 128
 async def run(config: ManagerConfig, *, allow_several: bool) -> int:
     """Runs a manager to its end, and returns the exit code.
 
-    Raises `LockedError` and `TokenError` before anything was started, `OSError` when a directory cannot be used, and
-    whatever ended a background task.
+    Raises `LockedError`, `TokenError` and `ConfigError` before anything was started, `OSError` when a directory cannot
+    be used, and whatever ended a background task.
     """
     log.configure(config.logging.level, config.logging.format, config.logging.path, process="manager")
     become_subreaper()
@@ -64,6 +64,12 @@ async def run(config: ManagerConfig, *, allow_several: bool) -> int:
             driver.post(ev.LeaveRequested(graceful=True) if signals.count == 1 else ev.StopRequested())
 
         signals.handler = end
+        if config.metrics.enabled:
+            # Late: a manager without it needs no server.
+            from mitosis_nodemgr.metrics import serving_metrics
+
+            serving = serving_metrics(config.metrics, config.manager.data_dir, driver, journal)
+            await stack.enter_async_context(serving)
         garbage.settle()
         _log.info("manager_started", session_uuid=environment.session_uuid, max_workers=config.manager.max_workers)
         exit_code = await driver.run()

@@ -92,6 +92,15 @@ class Hooks(Section):
     env: Environment = Field(default_factory=dict)
 
 
+class Metrics(Section):
+    """The Prometheus exposition, on a port of its own; 0 takes a free one."""
+
+    enabled: bool = False
+    host: Annotated[str, Field(min_length=1)] = "0.0.0.0"  # noqa: S104 - Prometheus is on another machine
+    port: Annotated[int, Field(ge=0, le=65535)] = 9091
+    path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]*$")] = "/metrics"
+
+
 class ManagerConfig(Section):
     """Everything a manager is told before it starts."""
 
@@ -101,6 +110,7 @@ class ManagerConfig(Section):
     worker_defaults: WorkerDefaults = WorkerDefaults()
     ipc: Ipc = Ipc()
     hooks: Hooks = Hooks()
+    metrics: Metrics = Metrics()
     logging: Logging = Logging()
 
     @model_validator(mode="before")

@@ -30,7 +30,7 @@ from mitosis_nodemgr.obligations import Obligations
 from mitosis_nodemgr.owned import Owned
 from mitosis_nodemgr.recovery import Inheritance
 from mitosis_nodemgr.session import Session
-from mitosis_nodemgr.states import Stage
+from mitosis_nodemgr.states import ManagerState, Stage
 from mitosis_nodemgr.suite_run import SuiteRun
 from mitosis_nodemgr.task_book import Counters, timestamp
 
@@ -382,6 +382,21 @@ class Driver:
             self._pump.mend()
             beat = stream.Heartbeat(state=self._state.told_as, metrics=self.metrics(), sent_at=timestamp(time.time()))
             self._session.send(stream.ConnectRequest(heartbeat=beat))
+
+    @property
+    def state(self) -> ManagerState:
+        """Where the manager stands."""
+        return self._state
+
+    @property
+    def counters(self) -> Counters:
+        """What was counted since the start of the process."""
+        return self._counters
+
+    @property
+    def unacknowledged(self) -> int:
+        """Counts the results that the coordinator has not acknowledged."""
+        return len(self._pump)
 
     def metrics(self) -> manager_pb2.ManagerMetrics:
         """Counts since the start of the process."""

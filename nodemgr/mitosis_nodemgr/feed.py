@@ -38,6 +38,9 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._pids: dict[int, int] = {}
+        # When each worker asked that waits for an answer, and since when there are tasks to give.
+        self._asked: dict[int, float] = {}
+        self._work_since = 0.0
         self._leaving: set[int] = set()
         self._paused = False
         self._hop_is_due = False
@@ -46,10 +49,12 @@ class Feed:
     def book(self) -> Iterator[TaskBook]:
         """Gives access to the book. Nothing may block or await inside."""
         with self._lock:
+            had_work = self._book.waiting
             try:
                 yield self._book
             finally:
                 self._keep_reports()
+                self._note_work(had_work)
 
     def take_reports(self) -> list[stream.TaskReport]:
         """Empties the outbox of reports, in the order in which they were kept."""
@@ -74,6 +79,7 @@ class Feed:
             if not request.fetch:
                 response: ipc.WorkerResponse | None = ipc.WorkerResponse()
             else:
+                self._asked[request.worker_index] = self._clock()
                 response = self._answer(request.worker_index)
                 if response is None:
                     self._book.counters.misses += 1
@@ -102,9 +108,12 @@ class Feed:
         """Takes back what a dead worker had; see `TaskBook.worker_ended`."""
         with self._lock:
             self._pids.pop(worker, None)
+            self._asked.pop(worker, None)
             self._leaving.discard(worker)
+            had_work = self._book.waiting
             blamed = self._book.worker_ended(worker, death, running, time.time())
             self._keep_reports()
+            self._note_work(had_work)
             self._hop()
             return blamed
 
@@ -131,12 +140,19 @@ class Feed:
             return ipc.WorkerResponse(leave=True)
         if self._paused:
             return None
-        given = self._book.give(worker, len(self._pids), self._clock())
+        now = self._clock()
+        given = self._book.give(worker, len(self._pids), now)
         if not given:
             return None
+        # A worker that waits because there is nothing to do is not kept waiting.
+        self._book.counters.fetches.add(now - max(self._asked.pop(worker, now), self._work_since))
         return ipc.WorkerResponse(
             tasks=[ipc.WorkerTask(task_uuid=task.uuid, attempt=task.attempt, task_spec=task.spec) for task in given]
         )
+
+    def _note_work(self, had_work: int) -> None:
+        if not had_work and self._book.waiting:
+            self._work_since = self._clock()
 
     def _hop(self) -> None:
         if not self._hop_is_due:

@@ -19,6 +19,7 @@ from mitosis.v1 import task_pb2
 from mitosis_common.report_ledger import Key
 from mitosis_nodemgr import deaths, prefetch
 from mitosis_nodemgr.deaths import Death
+from mitosis_nodemgr.latencies import Latencies
 
 
 class Fate(Enum):
@@ -56,12 +57,13 @@ class Task:
 
 @dataclass(slots=True)
 class Counters:
-    """What the heartbeat tells, since the manager's start."""
+    """What the heartbeat and the metrics tell, since the manager's start."""
 
     completed: int = 0
     failed: int = 0
     hits: int = 0
     misses: int = 0
+    fetches: Latencies = field(default_factory=Latencies)
 
 
 class TaskBook:

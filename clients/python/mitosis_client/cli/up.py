@@ -85,6 +85,7 @@ def _welcome(supervisor: Supervisor, options: Options) -> Panel:
         ("gRPC", connection.grpc),
         ("REST", connection.http),
         ("metrics", connection.metrics),
+        *(("", url) for url in supervisor.manager_metrics()),
         ("data", str(layout.root)),
         ("logs", str(layout.logs)),
         ("", ""),

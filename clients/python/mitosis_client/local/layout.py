@@ -110,6 +110,16 @@ class ManagerLayout:
         return self.root / "manager.yaml"
 
     @property
+    def data(self) -> Path:
+        """The manager's own: what it owes, and results that were not acknowledged."""
+        return self.root / "state"
+
+    @property
+    def metrics(self) -> Path:
+        """Says where the manager's metrics are, as Prometheus' file-based discovery reads it, while it runs."""
+        return self.data / "metrics.json"
+
+    @property
     def token(self) -> Path:
         """Written when the manager is registered, and by the manager when it renews the token."""
         return self.root / "token"
@@ -144,11 +154,12 @@ def manager_config(manager: ManagerLayout, workers: int, http: str, grpc: str) -
         "manager": {
             "name": manager.name,
             "max_workers": workers,
-            "data_dir": str(manager.root / "state"),
+            "data_dir": str(manager.data),
             "runtime_dir": str(manager.root / "run"),
             "drain_grace_seconds": MANAGER_DRAIN_SECONDS,
             "stop_grace_seconds": MANAGER_STOP_SECONDS,
         },
         "ipc": {"service_prefix": manager.ipc_prefix},
+        "metrics": {"enabled": True, "host": HOST, "port": 0},
         "logging": {"level": "info", "format": "console"},
     }

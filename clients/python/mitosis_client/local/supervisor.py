@@ -81,6 +81,15 @@ class Supervisor:
             raise RuntimeError("the coordinator is not up")
         return self._connection
 
+    def manager_metrics(self) -> list[str]:
+        """Where the metrics of each manager are; none of one that does not run at the moment."""
+        urls: list[str] = []
+        for number in range(1, self._options.managers + 1):
+            with contextlib.suppress(OSError, ValueError):
+                [group] = json.loads(self.layout.manager(number).metrics.read_text(encoding="utf-8"))
+                urls += [f"http://{target}{group['labels']['__metrics_path__']}" for target in group["targets"]]
+        return urls
+
     async def __aenter__(self) -> Self:
         machine.require_parts()
         try:
