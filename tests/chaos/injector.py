@@ -140,19 +140,20 @@ class Injector:
         return True
 
     async def _restart_database(self, fault: Fault) -> bool:
-        pid = self._deployment.postgres.postmaster_pid
-        if pid is None:
+        server = self._server()
+        if server is None:
             return False
-        _signal([psutil.Process(pid)], signal.SIGQUIT)
+        _signal([server], signal.SIGQUIT)
         await asyncio.sleep(fault.seconds)
         return True
 
     async def _pause_database(self, fault: Fault) -> bool:
-        pid = self._deployment.postgres.postmaster_pid
-        if pid is None:
+        server = self._server()
+        if server is None:
             return False
-        server = psutil.Process(pid)
-        return await self._pause_all([server, *server.children(recursive=True)], fault.seconds)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return await self._pause_all([server, *server.children(recursive=True)], fault.seconds)
+        return False
 
     async def _fill_disk(self, fault: Fault) -> bool:
         disk = self._deployment.disks[fault.target]
@@ -169,6 +170,13 @@ class Injector:
         await asyncio.sleep(fault.seconds)
         part.set_clock(0.0)
         return True
+
+    def _server(self) -> psutil.Process | None:
+        """PostgreSQL's first process, unless it is being started again."""
+        pid = self._deployment.postgres.postmaster_pid
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return None if pid is None else psutil.Process(pid)
+        return None
 
     def _worker(self, fault: Fault) -> psutil.Process | None:
         children = self._deployment.parts[owner_of(fault.target)].children("mitosis_worker")
