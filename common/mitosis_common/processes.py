@@ -1,11 +1,8 @@
 """Child processes: their output's tail, their end, and what their exit code means."""
 
-import contextlib
 import ctypes
 import os
 import signal
-import subprocess
-import time
 from collections.abc import Callable
 
 DEFAULT_TAIL_BYTES = 64 * 1024
@@ -13,9 +10,6 @@ PR_SET_PDEATHSIG = 1
 
 # Loaded before any fork: a child between fork and exec must not import, allocate locks or load libraries.
 _prctl: Callable[..., int] | None = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
-
-_POLL_SECONDS = 0.02
-_KILL_SECONDS = 5.0
 
 
 class OutputTail:
@@ -108,40 +102,3 @@ def signal_group(pgid: int, signum: int) -> bool:
         # macOS answers so for a group of zombies; a group that changed its user is out of our hands as well.
         return False
     return True
-
-
-def end_process_group(process: "subprocess.Popen[bytes]", grace: float) -> int:
-    """End a process and all that is left in the group it leads: SIGTERM, at most `grace` seconds, SIGKILL.
-
-    The process must have been started with `start_new_session` or `process_group=0`. Returns its exit code; the group's
-    other members may linger as zombies of other parents, but none of them runs.
-    """
-    deadline = time.monotonic() + grace
-    signal_group(process.pid, signal.SIGTERM)
-    # The leader is reaped after the last signal only: while it is a zombie, its id and the group's are not used again.
-    while time.monotonic() < deadline and _group_runs(process.pid):
-        time.sleep(_POLL_SECONDS)
-    signal_group(process.pid, signal.SIGKILL)
-    # SIGKILL takes effect when the kernel gets to it, and a process in an uninterruptible read may outstay us.
-    deadline = time.monotonic() + _KILL_SECONDS
-    while time.monotonic() < deadline and _group_runs(process.pid):
-        time.sleep(_POLL_SECONDS)
-    return process.wait()
-
-
-def _group_runs(pgid: int) -> bool:
-    """Tell whether any process of the group is more than a zombie, by reading /proc where there is one."""
-    if not signal_group(pgid, 0):
-        return False
-    try:
-        pids = [entry for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208 - runs 50 times a second
-    except OSError:
-        return True
-    for pid in pids:
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
-                # The name in parentheses may hold anything, parentheses too; the last one ends it.
-                state, _ppid, group = file.read().rpartition(b")")[2].split()[:3]
-            if int(group) == pgid and state not in (b"Z", b"X"):
-                return True
-    return False

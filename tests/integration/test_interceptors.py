@@ -10,10 +10,11 @@ import grpc
 import grpc.aio
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.contextvars import get_contextvars
 
 from mitosis_coordinator.domain.errors import NotFound
 from mitosis_coordinator.monitoring.calls import RpcMetrics
-from mitosis_coordinator.rpc.context import current_peer, current_request_id
+from mitosis_coordinator.rpc.context import current_peer
 from mitosis_coordinator.rpc.interceptors.call_context import ContextLayer, peer_host
 from mitosis_coordinator.rpc.interceptors.chain import Call, InterceptorChain, Layer
 from mitosis_coordinator.rpc.interceptors.errors import ErrorsLayer
@@ -32,7 +33,7 @@ class Behavior:
         self.seen_request_id = ""
 
     async def _act(self, order: bytes) -> None:
-        self.seen_request_id = current_request_id()
+        self.seen_request_id = get_contextvars()["request_id"]
         assert current_peer() == "127.0.0.1"
         match order:
             case b"refuse":

@@ -47,9 +47,6 @@ class ObstacleKind(StrEnum):
 
 NEARNESS: Final = {kind: place for place, kind in enumerate(ObstacleKind)}
 
-NOT_FORBIDDING: Final = frozenset({ObstacleKind.BUFFER_FULL, ObstacleKind.SILENT})
-"""What the database would hand out all the same: it is the holder that has to ask, or to be heard of."""
-
 RUNNABLE_BY: Final = frozenset(kind for kind in ObstacleKind if NEARNESS[kind] < NEARNESS[ObstacleKind.NOT_MATCHED])
 """What is said of a holder that may run it, only not now."""
 

@@ -10,16 +10,6 @@ from mitosis_coordinator.domain.principal import ManagerPrincipal, Principal, Us
 _principal: ContextVar[Principal] = ContextVar("principal")
 _renew: ContextVar[Callable[[], Awaitable[Principal]]] = ContextVar("renew")
 _peer: ContextVar[str] = ContextVar("peer", default="unknown")
-_request_id: ContextVar[str] = ContextVar("request_id", default="")
-
-
-def current_principal() -> Principal:
-    """Who makes the call.
-
-    Raises:
-        LookupError: the call needs no token, or there is no call.
-    """
-    return _principal.get()
 
 
 def current_user() -> UserPrincipal:
@@ -60,11 +50,6 @@ def current_peer() -> str:
     return _peer.get()
 
 
-def current_request_id() -> str:
-    """The call's id, as the caller gave it or as it was made up here."""
-    return _request_id.get()
-
-
 def set_principal(principal: Principal, renew: Callable[[], Awaitable[Principal]]) -> None:
     """Note who makes the call, and how to ask again. For the auth interceptor.
 
@@ -74,7 +59,6 @@ def set_principal(principal: Principal, renew: Callable[[], Awaitable[Principal]
     _renew.set(renew)
 
 
-def set_call(request_id: str, peer: str) -> None:
-    """Note what call this is. For the context interceptor."""
-    _request_id.set(request_id)
+def set_peer(peer: str) -> None:
+    """Note whose call this is. For the context interceptor."""
     _peer.set(peer)

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from mitosis_common import processes
 from mitosis_common.processes import OutputTail
 
-STUBBORN = "trap '' TERM; (trap '' TERM; sleep 60) & echo $! > {}; touch {}.ready; wait; wait"
-
 
 def test_a_short_output_is_kept_whole() -> None:
     tail = OutputTail(16)
@@ -78,33 +76,6 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
     except OSError:
         return False
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 20
-    while not path.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_a_group_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
-    note = tmp_path / "pid"
-    process = subprocess.Popen(["sh", "-c", STUBBORN.format(note, note)], start_new_session=True)
-    wait_for(Path(f"{note}.ready"))
-
-    assert processes.end_process_group(process, 0.2) == -signal.SIGKILL
-    assert not runs(int(note.read_text()))
-
-
-def test_a_child_that_outlives_its_leader_is_ended_too(tmp_path: Path) -> None:
-    note = tmp_path / "pid"
-    process = subprocess.Popen(
-        ["sh", "-c", f"(trap '' TERM; sleep 60) & echo $! > {note}; touch {note}.ready"], start_new_session=True
-    )
-    wait_for(Path(f"{note}.ready"))
-
-    processes.end_process_group(process, 0.2)
-    assert not runs(int(note.read_text()))
 
 
 def test_a_child_ends_with_its_parent() -> None:

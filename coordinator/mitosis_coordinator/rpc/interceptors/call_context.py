@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from structlog.contextvars import bind_contextvars
 
 from mitosis_coordinator.domain.ids import new_uuid
-from mitosis_coordinator.rpc.context import set_call
+from mitosis_coordinator.rpc.context import set_peer
 from mitosis_coordinator.rpc.interceptors.chain import Call
 
 REQUEST_ID = "x-request-id"
@@ -26,7 +26,7 @@ class ContextLayer:
         peer = peer_host(call.context.peer())
         call.context.set_trailing_metadata(((REQUEST_ID, request_id),))
         bind_contextvars(request_id=request_id, method=call.method, peer=peer)
-        set_call(request_id, peer)
+        set_peer(peer)
         yield
 
 
