@@ -25,7 +25,7 @@ from mitosis_nodemgr.recovery import take_over
 
 _log = structlog.get_logger(__name__)
 
-# For each worker the events that wake it, the memory it sends from, its output and its process; 14 when last counted.
+# For each worker the events that wake it, the memory it sends from, its output and its process; 17 when last counted.
 _OPEN_FILES_FOR_WORKER = 20
 _OPEN_FILES = 128
 
