@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from mitosis_coordinator.domain.errors import InvalidField, NotFound
+from mitosis_coordinator.domain.errors import FieldViolation, InvalidField, NotFound
 from mitosis_coordinator.domain.principal import GroupRole, UserPrincipal
 from mitosis_coordinator.services.access import require_role
 from mitosis_coordinator.storage import suites
@@ -20,7 +20,7 @@ async def group_for(connection: Connection, principal: UserPrincipal, name: str,
         PermissionDenied: The caller's role is not enough.
     """
     if not name:
-        raise InvalidField.one("group_name", "nothing", "the name of a group")
+        raise InvalidField([FieldViolation("group_name", "nothing", "the name of a group")])
     # PostgreSQL takes no text with NUL, not even to find nothing.
     group_id = None if "\x00" in name else await suites.group_id(connection, name)
     if group_id is None:

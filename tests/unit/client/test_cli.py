@@ -13,7 +13,9 @@ from mitosis.v1 import suite_pb2, task_pb2
 from mitosis.v1.task_service_pb2 import SubmitArrayRequest
 from mitosis_client.cli import output
 from mitosis_client.cli.app import app
+from mitosis_client.cli.explain import show
 from mitosis_client.cli.progress import counts
+from mitosis_client.explain_models import Explanation, Obstacle
 from mitosis_client.models import Suite
 from tests.unit.client.fake import FakeCoordinator, failure
 
@@ -392,7 +394,12 @@ def test_a_key_that_is_there_twice_is_refused(run: Run, suite: str, tmp_path: Pa
     twice = 'mitosis: suite.yaml:3: is not valid YAML: the key "name" is there twice\n'
     assert (result.exit_code, result.stderr) == (2, twice)
     (tmp_path / "tasks.yaml").write_text("- command: a\n  command: b\n")
-    assert "tasks.yaml:2" in run("suites", "submit", suite, "-f", "tasks.yaml").stderr
+    assert "tasks.yaml:2: is not valid" in run("suites", "submit", suite, "-f", "tasks.yaml").stderr
+    (tmp_path / "tasks.yaml").write_text("- command: a\n  priority: 1\n- comand: b\n")
+    assert (
+        "tasks.yaml: task 2: comand: given an unknown field"
+        in run("suites", "submit", suite, "-f", "tasks.yaml").stderr
+    )
     (tmp_path / "suite.yaml").write_text("task_defaults: &it {timeout_seconds: 1}\nname: a\ngroup_name: g\n")
     assert run("suites", "create", "-f", "suite.yaml").exit_code == 0
 
@@ -500,6 +507,14 @@ def test_counts_name_only_what_there_is() -> None:
     assert counts(Suite(total_tasks=3, failed_tasks=2, cancelled_tasks=1)) == (
         "0 of 3 tasks completed, 2 failed, 1 cancelled"
     )
+
+
+def test_what_the_summary_has_said_is_not_said_again(capsys: pytest.CaptureFixture[str]) -> None:
+    one = Obstacle(message="All tasks have ended.")
+    show(output.Output(), Explanation(summary=one.message, obstacles=(one,)))
+    assert capsys.readouterr().out == "All tasks have ended.\n"
+    show(output.Output(), Explanation(summary=one.message, obstacles=(Obstacle(message=one.message, detail="why"),)))
+    assert capsys.readouterr().out == "All tasks have ended.\n\n- All tasks have ended.\n  why\n"
 
 
 def test_explain_finds_out_what_it_is_asked_about(run: Run, coordinator: FakeCoordinator, suite: str) -> None:

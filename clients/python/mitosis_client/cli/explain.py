@@ -30,14 +30,19 @@ def explain(
     if json:
         session.output.document(found.to_dict())
     else:
-        _show(session.output, found)
+        show(session.output, found)
 
 
-def _show(output: Output, explanation: Explanation) -> None:
+def show(output: Output, explanation: Explanation) -> None:
+    """Writes the answer for people: its summary, then what is in the way of each."""
     output.line(explanation.summary, "bold")
-    if explanation.obstacles:
+    obstacles = explanation.obstacles
+    if [(item.message, item.detail) for item in obstacles] == [(explanation.summary, "")]:
+        # The summary has said all of it.
+        obstacles = obstacles[1:]
+    if obstacles:
         output.line()
-    for obstacle in explanation.obstacles:
+    for obstacle in obstacles:
         output.line(f"- {obstacle.message}")
         output.indented(obstacle.detail)
     if explanation.holders_left_out:

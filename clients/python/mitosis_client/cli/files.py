@@ -53,6 +53,10 @@ class TaskFile:
         """Whether the file can be read twice, once to check it."""
         return self.name != STDIN and Path(self.name).is_file()
 
+    @property
+    def _is_yaml(self) -> bool:
+        return Path(self.name).suffix.lower() in (".yaml", ".yml")
+
     def __iter__(self) -> Iterator[NewTask]:
         self.problems.clear()
         del self._lines[:]
@@ -93,11 +97,13 @@ class TaskFile:
 
     def _place(self, line: int, path: str) -> str:
         shown = "standard input" if self.name == STDIN else self.name
+        # A list in YAML is known by its items: their lines are gone when they are judged.
+        place = f"{shown}: task {line}" if self._is_yaml else f"{shown}:{line}"
         inner = path.removeprefix("tasks[0]").lstrip(".")
-        return f"{shown}:{line}: {inner}" if inner else f"{shown}:{line}"
+        return f"{place}: {inner}" if inner else place
 
     def _documents(self) -> Iterator[tuple[int, object]]:
-        if Path(self.name).suffix.lower() in (".yaml", ".yml"):
+        if self._is_yaml:
             yield from enumerate(_yaml_tasks(self.name), start=1)
             return
         with _open(self.name) as stream, _as_text(self.name):

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-PasswordStdin = Annotated[bool, typer.Option(help="Read passwords from standard input, a line each, not a prompt.")]
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read passwords from standard input, a line each, not a prompt.")
+]
 
 
 def ask(question: str, *, stdin: bool, twice: bool = False) -> str:

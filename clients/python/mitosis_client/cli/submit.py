@@ -208,7 +208,7 @@ def _submit_file(client: Client, target: _Target, tasks: TaskFile) -> int:
         tasks.raise_problems()
     except MitosisError as error:
         if count:
-            typer.echo(f"{count} tasks were submitted before this:", err=True)
+            typer.echo(f"{_were_submitted(count).removesuffix('.')} before this:", err=True)
         raise error from None
     except KeyboardInterrupt:
         typer.echo(f"Interrupted; at least {count} tasks were submitted.", err=True)
