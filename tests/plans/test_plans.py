@@ -127,6 +127,7 @@ CASES = [
     Case("tasks", "list_suite_tasks", page(suite_id=UUID(int=2 << 64)), 2500, "a small suite"),
     Case("tasks", "list_group_tasks", page(group_ids=[GROUP, OTHER_GROUP]), 300),
     Case("tasks", "list_all_tasks", page(), 300),
+    Case("monitoring", "independent_tasks", lambda it: {"limit": 1000}, 1000),
     Case(
         "task_arrays",
         "make_tasks",

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+
+PAGE = Path(__file__).parents[2] / "docs" / "monitoring.md"
+_ROW = re.compile(r"^\| `(mitosis_\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)
+
+
+def documented(section: str = "") -> dict[str, set[str]]:
+    """The labels of every series that the page of metrics lists, in the section of that name or in all."""
+    text = PAGE.read_text(encoding="utf-8")
+    if section:
+        text = text.partition(f"<!-- generated: {section} -->")[2].partition("<!-- end")[0]
+    found: dict[str, set[str]] = {}
+    for name, kind, column in _ROW.findall(text):
+        labels = set(re.findall(r"`(\w+)`", column))
+        if kind == "histogram":
+            found |= {f"{name}_bucket": {*labels, "le"}, f"{name}_sum": labels, f"{name}_count": labels}
+        else:
+            found[name] = labels
+    return found
 
 
 @dataclass(frozen=True)

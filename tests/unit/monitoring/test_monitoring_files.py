@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.metrics import PAGE, documented
+
 ROOT = Path(__file__).parents[3]
 PROMETHEUS = ROOT / "monitoring" / "prometheus"
 DASHBOARD = ROOT / "monitoring" / "grafana" / "task-suites-dashboard.json"
 RUNBOOKS = ROOT / "docs" / "runbooks"
-PAGE = ROOT / "docs" / "monitoring.md"
 # Promised by the guide; the stream's under the names of the design.
 PROMISED = {
     "mitosis_suites_created_total": {"group_name", "state"},
@@ -53,26 +54,8 @@ ALERTS = [
     "WebSocketConnectionDrops",
     "DatabasePoolSaturated",
 ]
-_ROW = re.compile(r"^\| `(mitosis_\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)
 _NAME = re.compile(r"\b((?:mitosis|process|python)_[a-z0-9_]+)\b")
 _SELECTOR = re.compile(r"\b(mitosis_\w+)\{([^}]*)\}")
-
-
-def documented() -> dict[str, tuple[str, set[str]]]:
-    """Type and labels of every metric on the page, which another test holds against the code."""
-    rows = _ROW.findall(PAGE.read_text(encoding="utf-8"))
-    return {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
-
-
-def series() -> dict[str, set[str]]:
-    """The labels of every series that can be queried."""
-    found: dict[str, set[str]] = {}
-    for name, (kind, labels) in documented().items():
-        if kind == "histogram":
-            found |= {f"{name}_bucket": {*labels, "le"}, f"{name}_sum": labels, f"{name}_count": labels}
-        else:
-            found[name] = labels
-    return found
 
 
 def rules(file: str) -> list[dict[str, Any]]:
@@ -102,11 +85,12 @@ def test_the_list_of_metrics_and_the_dashboard_are_up_to_date() -> None:
 
 def test_what_was_promised_is_there_with_its_labels() -> None:
     there = documented()
-    assert {name: there.get(name, ("", None))[1] for name in PROMISED} == PROMISED
+    found = {name: there.get(name, there.get(f"{name}_count")) for name in PROMISED}
+    assert found == PROMISED
 
 
 def test_expressions_name_series_and_labels_that_exist() -> None:
-    there = series()
+    there = documented()
     for where, expression in expressions():
         for name in _NAME.findall(expression):
             assert name in there or name.startswith(("process_", "python_")), f"{where}: {name}"
@@ -120,8 +104,8 @@ def test_legends_name_labels_that_the_expression_keeps() -> None:
         for target in panel.get("targets", ()):
             kept = {label for group in re.findall(r"by \(([^)]*)\)", target["expr"]) for label in group.split(", ")}
             if " by (" not in target["expr"]:
-                names = [name for name in _NAME.findall(target["expr"]) if name in series()]
-                kept = {"job", "instance"}.union(*(series()[name] for name in names))
+                names = [name for name in _NAME.findall(target["expr"]) if name in documented()]
+                kept = {"job", "instance"}.union(*(documented()[name] for name in names))
             assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= kept, panel["title"]
 
 
@@ -184,4 +168,4 @@ def test_a_runbook_says_what_it_means_how_to_see_and_what_to_do(page: Path) -> N
     ]
     for name in _NAME.findall(text):
         # A name may be cut short, as what is searched for in a scrape.
-        assert any(there.startswith(name) for there in series()), name
+        assert any(there.startswith(name) for there in documented()), name
