@@ -26,6 +26,14 @@ LOW_WATER = 2048
 
 
 @dataclass(frozen=True, slots=True)
+class _Made:
+    """How many tasks were made, and whether an array got on by that."""
+
+    made: int
+    moved_on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Unmade:
     task_suite_id: UUID
     group_id: UUID
@@ -66,8 +74,12 @@ async def insert(
 async def make(connection: Connection, suite_id: UUID, first_task_id: UUID | None = None) -> int:
     """Make Ready the next tasks of a suite's arrays, or of one of them, if few Ready tasks are left; how many."""
     parameters = {"suite_id": suite_id, "first_task_id": first_task_id, "chunk": CHUNK, "low_water": LOW_WATER}
-    count: int = await fetch_value(connection, _SQL["make_tasks"], parameters)
-    return count
+    # Where every task of a chunk was cancelled there is nothing to run, and nobody would ask for the next chunk.
+    for _ in range(MAX_BLOCK // CHUNK):
+        done = await fetch_one(connection, _Made, _SQL["make_tasks"], parameters)
+        if done is None or done.made or not done.moved_on:
+            return done.made if done is not None else 0
+    return 0
 
 
 def place(task_id: UUID) -> dict[str, object]:

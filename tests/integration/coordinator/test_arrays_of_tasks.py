@@ -12,6 +12,8 @@ import pytest
 
 from mitosis.v1 import explain_pb2, suite_pb2, task_pb2, task_service_pb2
 from mitosis_coordinator.domain.ids import UuidBlock
+from mitosis_coordinator.sessions import holder
+from mitosis_coordinator.storage import task_arrays
 from mitosis_coordinator.storage.task_arrays import CHUNK, LOW_WATER
 from tests.support.api import NOOP, Api, refused
 from tests.support.invariants import assert_counters_agree, snapshot
@@ -60,6 +62,25 @@ async def test_an_array_of_a_million_is_one_row(api: Api, database_url: str) -> 
         assert task.task_spec == task_pb2.TaskSpec(handler="m:f", envs={"A": "1"}, max_retries=2, payload=str(index))
     after = UUID(int=ids[999_999].int + 1)
     assert (await refused(api.task(str(after)))).reason == "NOT_FOUND"
+
+
+async def test_what_was_cancelled_one_by_one_does_not_hide_what_comes_after_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holder, "SWEEP_SECONDS", 600.0)
+    monkeypatch.setattr(task_arrays, "CHUNK", 2)
+    monkeypatch.setattr(task_arrays, "LOW_WATER", 1)
+    suite = await api.create()
+    ids = await submit_array(api, suite.uuid, range(10))
+    for index in range(2, 8):
+        await api.cancel_task(str(ids[index]))
+    manager = await api.connect()
+    await manager.start()
+    tasks = await manager.fetch(4)
+    assert [task.task_uuid for task in tasks] == [str(ids[index]) for index in (0, 1, 8, 9)]
+    await manager.report(tasks)
+    counted = await api.suite(suite.uuid)
+    assert (counted.completed_tasks, counted.cancelled_tasks, counted.pending_tasks) == (4, 6, 0)
 
 
 @pytest.mark.parametrize("items", [range(10), range(5, -6, -3), range(-(2**53), 2**53 + 1, 2**53)])

@@ -39,7 +39,7 @@ WITH array_ AS MATERIALIZED (
 ), ended AS (
     DELETE FROM task_arrays a USING due d WHERE a.id = d.id AND d.end_index = d.task_count
 )
-SELECT count(*) FROM made
+SELECT (SELECT count(*) FROM made) AS made, EXISTS (SELECT FROM due) AS moved_on
 
 -- name: get_unmade_task
 -- A task that is not made yet, as users see it.
