@@ -171,10 +171,11 @@ class WorkMetrics:
 
     def _ended(self, fact: facts.AttemptsEnded) -> None:
         via = _via(fact.managed)
-        cancelled, completed = fact.outcomes[Outcome.CANCELLED], fact.outcomes[Outcome.COMPLETED]
-        self._cancelled.labels(via).inc(cancelled)
-        self._executed.labels(via, "success").inc(completed)
-        self._executed.labels(via, "failure").inc(fact.outcomes.total() - cancelled - completed)
+        for outcome, count in fact.outcomes.items():
+            if outcome is Outcome.CANCELLED:
+                self._cancelled.labels(via).inc(count)
+            else:
+                self._executed.labels(via, "success" if outcome is Outcome.COMPLETED else "failure").inc(count)
 
     def _hook_ended(self, fact: facts.HookEnded) -> None:
         self._hook_seconds.labels(_low(fact.hook_type), _low(fact.result)).observe(fact.seconds)
