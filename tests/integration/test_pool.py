@@ -13,6 +13,7 @@ import pytest
 
 from mitosis_coordinator.domain.errors import InvalidField, StorageUnavailable
 from mitosis_coordinator.storage.embedded import EmbeddedPostgres
+from mitosis_coordinator.storage.facts import Fact, SuiteCreated
 from mitosis_coordinator.storage.pool import Database
 from mitosis_coordinator.storage.rows import execute, fetch_value
 from tests.support.postgres import postgres_directory
@@ -51,6 +52,22 @@ async def test_a_transaction_is_whole_or_nothing(database: Database) -> None:
             raise InvalidField.one("name", "lost", "kept")
     async with database.connection() as connection:
         assert await fetch_value(connection, "SELECT string_agg(name, ',') FROM groups") == "kept"
+
+
+async def test_what_transactions_did_is_told_once_they_are_committed(database: Database) -> None:
+    told: list[Fact] = []
+    database.on_facts(lambda committed, seconds: told.extend(committed))
+    with pytest.raises(InvalidField):
+        async with database.transaction() as connection:
+            connection.facts.append(SuiteCreated("rolled back"))
+            raise InvalidField.one("name", "lost", "kept")
+    async with database.transaction() as connection:
+        connection.facts.append(SuiteCreated("committed"))
+        assert told == []
+    assert told == [SuiteCreated("committed")]
+    # The pool lends the same connection again, without what was noted on it before.
+    await database.ping()
+    assert told == [SuiteCreated("committed")]
 
 
 async def test_broken_connections_are_never_seen_by_the_next_caller(database: Database) -> None:
