@@ -144,7 +144,7 @@ async def test_an_update_of_nothing_changes_nothing(coordinator: RunningCoordina
 
 
 @pytest.mark.parametrize(
-    ("change", "event"), [({"disabled": True}, "Disable"), ({"is_admin": False}, "Demote")], ids=["disable", "demote"]
+    ("change", "event"), [({"disabled": True}, "disabled"), ({"is_admin": False}, "demoted")], ids=["disable", "demote"]
 )
 async def test_the_last_administrator_stays(
     coordinator: RunningCoordinator, change: dict[str, bool], event: str
@@ -153,6 +153,7 @@ async def test_the_last_administrator_stays(
     told = await refused(coordinator.admin.UpdateUser(request, metadata=coordinator.as_admin))
     assert told.reason == "WRONG_STATE"
     assert told.facts == {"state": "LastAdministrator", "event": event, "allowed": ""}
+    assert told.message == f"user admin is the last administrator, so it cannot be {event}"
 
     other, token = await coordinator.new_user(is_admin=True)
     await coordinator.admin.UpdateUser(request, metadata=bearer(token))

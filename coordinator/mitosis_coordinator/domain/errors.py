@@ -63,14 +63,12 @@ def spoken(event: str) -> str:
 
 
 class WrongState(DomainError):
-    """The thing is in a state that does not allow the event."""
+    """The thing is in a state that does not allow the event; `said` is the state as the message has it."""
 
-    def __init__(
-        self, kind: str, name: str, state: str, event: str, allowed: Iterable[str], *, besides: str = ""
-    ) -> None:
+    def __init__(self, kind: str, name: str, state: str, event: str, allowed: Iterable[str], *, said: str = "") -> None:
         self.allowed = tuple(sorted(allowed))
         possible = f"; it can be {', '.join(map(spoken, self.allowed))}" if self.allowed else ""
-        super().__init__(f"{kind} {name} is {state}{besides}, so it cannot be {spoken(event)}{possible}")
+        super().__init__(f"{kind} {name} is {said or state}, so it cannot be {spoken(event)}{possible}")
         self.kind = kind
         self.name = name
         self.state = state

@@ -100,8 +100,8 @@ class AdminService:
             administrators = await users.lock_administrators(connection)
             user = await _existing_user(connection, username)
             if administrators == {user.id} and (disabled or is_admin is False):
-                event = "Disable" if disabled else "Demote"
-                raise WrongState("user", user.username, "LastAdministrator", event, ())
+                event = "disabled" if disabled else "demoted"
+                raise WrongState("user", user.username, "LastAdministrator", event, (), said="the last administrator")
             await users.update(connection, user.id, password_hash=password_hash, disabled=disabled, is_admin=is_admin)
             user = await _existing_user(connection, username)
         self._authenticator.forget(user.id)

@@ -175,7 +175,9 @@ class ManagerService:
             async with self._database.connection() as connection:
                 ordered = await managers.order_shutdown(connection, manager_id, reason, graceful=graceful)
             if not ordered:
-                raise WrongState("manager", manager.name, manager.state, "shut_down", (), besides=" and not connected")
+                raise WrongState(
+                    "manager", manager.name, manager.state, "shut_down", (), said=f"{manager.state} and not connected"
+                )
             # Another coordinator has its stream, or it is about to come back.
             self._sessions.look_again(manager_id)
         log.info("manager_shutdown_requested", manager_uuid=str(manager_id), graceful=graceful)

@@ -8,7 +8,7 @@ import secrets
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from mitosis_coordinator.domain.errors import InvalidField
+from mitosis_coordinator.domain.errors import FieldViolation, InvalidField
 
 MIN_LENGTH = 8
 MAX_LENGTH = 1024
@@ -23,7 +23,9 @@ def check_password(field: str, password: str) -> None:
         InvalidField: which tells its length, never the password.
     """
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
-        raise InvalidField.one(field, len(password), f"{MIN_LENGTH} to {MAX_LENGTH} characters")
+        raise InvalidField(
+            [FieldViolation(field, f"{len(password)} characters", f"{MIN_LENGTH} to {MAX_LENGTH} characters")]
+        )
 
 
 def generate_password() -> str:

@@ -152,7 +152,7 @@ class WorkerService:
                 ordered = await workers.order_shutdown(connection, worker_id, reason, graceful=graceful)
             if not ordered:
                 state = worker.pulse.state
-                raise WrongState("worker", worker.name, state, "shut_down", (), besides=" and not connected")
+                raise WrongState("worker", worker.name, state, "shut_down", (), said=f"{state} and not connected")
             # Another coordinator has its stream, or it is about to come back.
             self._live.look_again(worker_id)
         log.info("worker_shutdown_requested", worker_uuid=str(worker_id), graceful=graceful)

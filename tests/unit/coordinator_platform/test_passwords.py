@@ -37,7 +37,7 @@ def test_generated_passwords_differ_and_fit() -> None:
 def test_a_password_out_of_bounds_is_refused_without_being_shown(password: str) -> None:
     with pytest.raises(InvalidField) as caught:
         check_password("new_password", password)
-    assert str(caught.value) == f"new_password: given {len(password)}; accepts 8 to 1024 characters"
+    assert str(caught.value) == f"new_password: given {len(password)} characters; accepts 8 to 1024 characters"
 
 
 @pytest.mark.parametrize("name", ["a", "A.b_c@d-9", "x" * 64])
