@@ -184,6 +184,8 @@ class Services:
         config.global_cfg.service.cleanup_dead_nodes_on_open = cleans_up
         # A worker that died is counted until its node is cleaned up, which may be after its successor has started.
         self._ports = 2 * max_workers + 2
+        # All workers may die at once with a request parked; iceoryx2 ends the process that has to keep more of them.
+        config.defaults.request_response.server_expired_connection_buffer = self._ports
         self._node = (
             iceoryx2.NodeBuilder.new()
             .config(config)

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -344,3 +345,36 @@ def test_owners_that_race_for_one_domain_agree_on_one(domain: IpcDomain) -> None
             thread.join()
         assert (len(owned), len(refused)) == (1, 3)
         owned[0].release()
+
+
+_MANY = """
+import os, sys, threading
+from mitosis_common.ipc_domain import IpcDomain
+from mitosis_worker.ipc_comm import IpcComm
+for index in range(int(sys.argv[2])):
+    comm = IpcComm(IpcDomain(sys.argv[1]), index, os.getppid())
+    threading.Thread(target=comm.fetch, args=[[]], daemon=True).start()
+sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.disk_usage(SHARED_MEMORY).free < 2 * 1024**3, reason="/dev/shm is too small for it")
+def test_more_workers_than_iceoryx2_expects_may_die_with_their_requests_parked(
+    domain: IpcDomain, switch: Switch
+) -> None:
+    # By default it ends a process that keeps more than 128 requests of the dead.
+    count = 130
+    server = IpcServer(domain, switch, max_workers=count // 2)
+    server.start()
+    workers = subprocess.Popen([sys.executable, "-c", _MANY, domain.prefix, str(count)], stdin=subprocess.PIPE)
+    try:
+        until(lambda: len(switch.requests) == count, 60)
+    finally:
+        workers.kill()
+        workers.communicate()
+    forgotten = threading.Event()
+    for index in range(count):
+        server.forget(index, workers.pid, forgotten.set if index == count - 1 else None)
+    assert forgotten.wait(30)
+    server.stop()
