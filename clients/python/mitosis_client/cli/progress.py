@@ -32,6 +32,13 @@ class _RateColumn(ProgressColumn):
         return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
 
 
+class _LeftColumn(TimeRemainingColumn):
+    def render(self, task: Bar) -> Text:
+        """Returns how long it may still take; nothing while that cannot be known."""
+        left = super().render(task)
+        return Text.assemble("left ", left) if left.plain else left
+
+
 class SuiteProgress:
     """Shows the changes of one suite on standard error while it is open.
 
@@ -54,7 +61,7 @@ class SuiteProgress:
             ]
             columns += [MofNCompleteColumn(), _RateColumn()]
             if self._console.width >= _WIDE:
-                columns += [TextColumn("left"), TimeRemainingColumn(compact=True)]
+                columns.append(_LeftColumn(compact=True))
             self._bar = Progress(*columns, console=self._console, expand=True, transient=True)
             self._task = self._bar.add_task("Connecting", total=None)
 
