@@ -43,7 +43,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         return asyncio.run(run(config, options.config))
     except ConfigError as error:
         for problem in error.problems:
-            print(problem, file=sys.stderr)
+            print(f"mitosis-coordinator: {problem}", file=sys.stderr)
         return EXIT_MISCONFIGURED
     except (
         BackupError,
