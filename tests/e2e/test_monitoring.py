@@ -32,7 +32,7 @@ def missing(found: Scrape, section: str) -> dict[str, set[str]]:
     return {
         name: labels
         for name, labels in documented(section).items()
-        if name not in _WHILE_ACTIVE and found.labels.get(name) != labels
+        if name not in _WHILE_ACTIVE and (name not in found.labels or set(found.labels[name]) != labels)
     }
 
 
