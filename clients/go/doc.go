@@ -1,7 +1,7 @@
 // Package mitosis is a client of Mitosis, a task orchestrator: suites of tasks that share an environment, run by node
 // managers, recorded exactly once.
 //
-//	client, err := mitosis.NewClient("127.0.0.1:50051", mitosis.WithToken(token))
+//	client, err := mitosis.NewClient("127.0.0.1:7070", mitosis.WithToken(token))
 //	if err != nil {
 //		return err
 //	}

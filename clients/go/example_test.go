@@ -60,7 +60,7 @@ func ExampleNewClient() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client, err := mitosis.NewClient("mitosis.example.org:50051",
+	client, err := mitosis.NewClient("mitosis.example.org:7070",
 		mitosis.WithToken("the token"),
 		mitosis.WithClientCertificate(certificate),
 		mitosis.WithRetryPolicy(mitosis.RetryPolicy{MaxAttempts: 10, MaxElapsed: 2 * time.Minute}),

@@ -166,7 +166,16 @@ def _put(document: dict[str, Any], location: Sequence[str], value: object) -> bo
 def _describe(model: type[BaseModel], details: ErrorDetails, path: Path | None, sources: Mapping[str, str]) -> str:
     location = details["loc"]
     dotted = ".".join(str(part) for part in location if not str(part).startswith("function-"))
-    where = next((name for known, name in sources.items() if dotted == known or dotted.startswith(f"{known}.")), None)
+    # A variable that sets a key of a section that is not known is what makes that section.
+    unknown = details["type"] == "extra_forbidden" and isinstance(details["input"], Mapping)
+    where = next(
+        (
+            name
+            for known, name in sources.items()
+            if dotted == known or dotted.startswith(f"{known}.") or (unknown and known.startswith(f"{dotted}."))
+        ),
+        None,
+    )
     prefix = ": ".join(filter(None, [where or (str(path) if path else "configuration"), dotted]))
 
     if details["type"] == "missing":

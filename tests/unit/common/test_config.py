@@ -62,6 +62,12 @@ def test_environment_wins_over_the_file_and_the_file_over_the_defaults(tmp_path:
     assert loaded.database.pool_size == 10
 
 
+def test_a_variable_of_an_unknown_section_is_named(tmp_path: Path) -> None:
+    found = problems(write(tmp_path, "mode: small\n"), {"MITOSIS_METRICS__PORT": "1"})
+
+    assert "MITOSIS_METRICS__PORT: metrics: is not a known key; there are database, mode, name, server" in found
+
+
 def test_reports_every_mistake_at_once(tmp_path: Path) -> None:
     path = write(
         tmp_path,
