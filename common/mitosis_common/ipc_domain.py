@@ -17,9 +17,10 @@ from typing import Any
 
 import iceoryx2
 
-# Sizes of the first segments. They grow by powers of two when a message is larger.
+# Size of the first segments. They grow by powers of two when a message is larger.
 INITIAL_MESSAGE_BYTES = 4096
-INITIAL_ORDER_BYTES = 128
+# An order names one task at most.
+MAX_ORDER_BYTES = 128
 # Orders that a worker may have pending before the oldest is dropped.
 ORDER_BUFFER = 128
 MAX_WORKERS = 256

@@ -178,20 +178,18 @@ class _Serving:
     def __init__(self, domain: IpcDomain, exchange: Exchange, max_workers: int) -> None:
         self._exchange = exchange
         self._services = Services(domain, "manager", max_workers=max_workers, cleans_up=True)
-        strategy = ipc_domain.GROWTH
         self._server = (
             self._services.exchange()
             .server_builder()
             .initial_max_slice_len(ipc_domain.INITIAL_MESSAGE_BYTES)
             .max_loaned_responses_per_request(1)
-            .allocation_strategy(strategy)
+            .allocation_strategy(ipc_domain.GROWTH)
             .create()
         )
         self._publisher = (
             self._services.orders()
             .publisher_builder()
-            .initial_max_slice_len(ipc_domain.INITIAL_ORDER_BYTES)
-            .allocation_strategy(strategy)
+            .initial_max_slice_len(ipc_domain.MAX_ORDER_BYTES)
             .create()
         )
         self._requests = self._services.requests_event()
