@@ -62,7 +62,10 @@ def test_a_restored_coordinator_goes_on_with_its_managers(cluster: Cluster) -> N
         assert client.get_suite(kept).completed_tasks == 20
         with pytest.raises(NotFound):
             client.get_suite(lost.uuid)
-    assert smoke_test(cluster) != kept
+        after = client.create_suite(name="after the restore", group_name="default")
+        client.submit_task({"command": "true"}, suite_uuid=after.uuid)
+        client.close_suite(after.uuid)
+        assert client.wait_for_suite(after.uuid, timeout=60).completed_tasks == 1
 
 
 def coordinator(cluster: Cluster, *arguments: str) -> str:

@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from mitosis_coordinator.domain.ids import new_uuid
 from mitosis_coordinator.storage import backup
 from mitosis_coordinator.storage.backup import BackupError, restore_backup, write_backup
-from mitosis_coordinator.storage.migrate import migrate_up, migration_status
+from mitosis_coordinator.storage.migrate import MIGRATION_LOCK, migrate_up, migration_status
 from tests.support.postgres import SessionPostgres
 
 
@@ -112,6 +112,25 @@ def test_a_database_that_a_coordinator_uses_is_left_alone(full_url: str, tmp_pat
     assert group_names(full_url) == ["kept"]
 
 
+def test_a_database_that_is_being_migrated_is_left_alone(full_url: str, tmp_path: Path) -> None:
+    write_backup(full_url, tmp_path / "mitosis.dump")
+    with psycopg.connect(full_url) as migrating:
+        migrating.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        with pytest.raises(BackupError, match="being migrated"):
+            restore_backup(full_url, tmp_path / "mitosis.dump", replace=True)
+
+    assert group_names(full_url) == ["kept"]
+
+
+def test_what_an_interrupted_restore_left_is_not_lost(full_url: str, tmp_path: Path) -> None:
+    write_backup(full_url, tmp_path / "mitosis.dump")
+    execute(full_url, "CREATE SCHEMA replaced_by_restore")
+    with pytest.raises(BackupError, match="a restore was interrupted"):
+        restore_backup(full_url, tmp_path / "mitosis.dump", replace=True)
+
+    assert execute(full_url, "SELECT count(*) FROM pg_namespace WHERE nspname = 'replaced_by_restore'") == [(1,)]
+
+
 def test_a_file_that_is_there_is_not_written_over(full_url: str, tmp_path: Path) -> None:
     file = tmp_path / "mitosis.dump"
     file.write_text("yesterday's")
@@ -119,6 +138,25 @@ def test_a_file_that_is_there_is_not_written_over(full_url: str, tmp_path: Path)
     with pytest.raises(BackupError, match="exists"):
         write_backup(full_url, file)
     assert file.read_text() == "yesterday's"
+
+
+def test_an_empty_database_is_no_backup(empty_url: str, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="empty"):
+        write_backup(empty_url, tmp_path / "mitosis.dump")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_role_that_does_not_own_the_database_is_told(full_url: str, tmp_path: Path) -> None:
+    write_backup(full_url, tmp_path / "mitosis.dump")
+    execute(full_url, "CREATE ROLE visitor LOGIN")
+    try:
+        with pytest.raises(BackupError, match="must be owner of schema public"):
+            restore_backup(make_conninfo(full_url, user="visitor"), tmp_path / "mitosis.dump", replace=True)
+    finally:
+        execute(full_url, "DROP ROLE visitor")
+
+    assert group_names(full_url) == ["kept"]
 
 
 def test_a_password_is_no_argument(full_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

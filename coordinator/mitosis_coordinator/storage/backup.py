@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from mitosis_coordinator.domain.errors import StorageUnavailable
 from mitosis_coordinator.storage.embedded import find_binaries
+from mitosis_coordinator.storage.migrate import MIGRATION_LOCK
 
 _CONNECT_TIMEOUT_SECONDS = 10
 # For a migration that holds what the dump has to read.
@@ -41,13 +42,15 @@ def write_backup(conninfo: str, file: Path) -> int:
     The file is there when it is complete and on disk. It holds what is committed at one moment.
 
     Raises:
-        BackupError: the file exists, or it could not be written.
+        BackupError: the file exists, it could not be written, or the database holds nothing.
         StorageUnavailable: the database does not answer.
     """
     if file.exists():
         raise BackupError(f"{file} exists; a backup is written to a new file")
-    with _connected(conninfo):
-        pass
+    with _connected(conninfo) as connection:
+        # A wrong data directory is an empty database, and its backup would be worth nothing when it is needed.
+        if not _holds_tables(connection):
+            raise BackupError("the database is empty; is the configuration the one that the coordinator runs with?")
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     unfinished = Path(name)
     try:
@@ -78,7 +81,7 @@ def restore_backup(conninfo: str, file: Path, *, replace: bool = False) -> None:
     with file.open("rb") as stream:
         _run(("pg_restore", "--list"), None, stdin=stream.fileno())
     with _connected(conninfo) as connection:
-        _refuse_company(connection)
+        _keep_others_out(connection)
         if _exists(connection, _OLD_SCHEMA):
             raise BackupError(
                 f"the schema {_OLD_SCHEMA} is there: a restore was interrupted. Drop public, which is half restored, "
@@ -121,9 +124,15 @@ def _connected(conninfo: str) -> Iterator[psycopg.Connection[tuple[object, ...]]
             yield connection
     except psycopg.OperationalError as error:
         raise StorageUnavailable("the database does not answer") from error
+    except psycopg.Error as error:
+        raise BackupError(str(error)) from error
 
 
-def _refuse_company(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+def _keep_others_out(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Refuse a database that is in use. A coordinator that starts from here on waits until this connection ends."""
+    taken = connection.execute("SELECT pg_try_advisory_lock(%s)", [MIGRATION_LOCK]).fetchone()
+    if taken != (True,):
+        raise BackupError("the database is being migrated or restored: stop every coordinator first")
     others = connection.execute(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
         "AND pid <> pg_backend_pid() AND application_name LIKE 'mitosis-%'"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 # Any constant will do, as long as every coordinator uses the same one.
-_ADVISORY_LOCK = 0x6D69_746F_7369_7301
+MIGRATION_LOCK = 0x6D69_746F_7369_7301
 _MIGRATION_TABLE = "schema_migrations"
 _CONNECT_TIMEOUT_SECONDS = 10
 _NAME = re.compile(r"\d{4}_[a-z0-9_]+")
@@ -73,11 +73,11 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
 
     @contextmanager
     def lock(self, timeout: float = 0) -> Iterator[None]:
-        self.connection.execute("SELECT pg_advisory_lock(%s)", (_ADVISORY_LOCK,))
+        self.connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
         try:
             yield
         finally:
-            self.connection.execute("SELECT pg_advisory_unlock(%s)", (_ADVISORY_LOCK,))
+            self.connection.execute("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
 
     def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
         try:
