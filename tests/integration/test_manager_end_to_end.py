@@ -111,8 +111,8 @@ async def coordinator() -> AsyncIterator[FakeCoordinator]:
 async def start(coordinator: FakeCoordinator, tmp_path: Path) -> AsyncIterator[Start]:
     started: list[ManagerProcess] = []
 
-    async def begin(**settings: object) -> ManagerProcess:
-        manager = ManagerProcess(tmp_path, coordinator, **settings)
+    async def begin(launcher: Sequence[str] = (), **settings: object) -> ManagerProcess:
+        manager = ManagerProcess(tmp_path, coordinator, launcher, **settings)
         started.append(manager)
         await manager.start()
         await coordinator.until(lambda: coordinator.attaches)

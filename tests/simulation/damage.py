@@ -39,7 +39,7 @@ async def _acknowledge_early(self: HolderSession[Any, Any]) -> None:
         batch = await self._to_commit.get()
         self._put(msg.ReportsAcked(batch.sequence, ()))
         await self._persist(partial(self._reports.commit, self.holder_id, batch.reports))
-        self._came_back(batch.reports)
+        self._tasks.came_back(batch.reports)
         self._to_commit.task_done()
 
 
