@@ -27,6 +27,7 @@ def context(**fields: object) -> HookContext:
         "environment": {"PATH": os.environ["PATH"], "FROM": "manager"},
         "timeout_seconds": 10.0,
         "stop_grace_seconds": 0.3,
+        "open_files": 512,
         **fields,
     }
     return HookContext(**values)  # type: ignore[arg-type]
