@@ -187,10 +187,7 @@ class _Serving:
             .create()
         )
         self._publisher = (
-            self._services.orders()
-            .publisher_builder()
-            .initial_max_slice_len(ipc_domain.MAX_ORDER_BYTES)
-            .create()
+            self._services.orders().publisher_builder().initial_max_slice_len(ipc_domain.MAX_ORDER_BYTES).create()
         )
         self._requests = self._services.requests_event()
         self._listener = self._requests.listener_builder().create()
