@@ -75,6 +75,16 @@ def get_suite(db: Tables, given: Parameters) -> Answer:
     return [{**suite, **more}]
 
 
+@models("suites", "submission_target")
+def submission_target(db: Tables, given: Parameters) -> Answer:
+    suite = db.task_suites.get(given["suite_id"])
+    if suite is None:
+        return []
+    columns = ("state", "total_tasks", "runs_by_default", "default_max_retries", "default_retry_backoff_seconds")
+    group = {"group_id": suite["group_id"], "group_name": db.groups[suite["group_id"]]["name"]}
+    return [{"id": suite["id"], **group, **{name: suite[name] for name in columns}}]
+
+
 @models("suites", "lock_suites_of_assignments")
 def lock_suites_of_assignments(db: Tables, given: Parameters) -> Answer:
     found = [db.assignments[one] for one in given["assignment_ids"] if one in db.assignments]

@@ -9,13 +9,14 @@ from uuid import UUID
 from mitosis_coordinator.domain.errors import FieldViolation, InvalidField, LimitExceeded, NotFound, RequestIdReused
 from mitosis_coordinator.domain.ids import UuidBlock, uuid_block
 from mitosis_coordinator.domain.principal import GroupRole, UserPrincipal
-from mitosis_coordinator.domain.suite import SUITE, Suite, SuiteEvent, SuiteState
+from mitosis_coordinator.domain.suite import SUITE, SuiteEvent, SuiteState
 from mitosis_coordinator.domain.task import NewArray, NewTask, Retries
 from mitosis_coordinator.services.access import require_role
 from mitosis_coordinator.services.groups import group_for
 from mitosis_coordinator.services.ports import Signals, Vacancies, Vacancy
 from mitosis_coordinator.storage import suites, task_arrays, tasks
 from mitosis_coordinator.storage.pool import Connection, Database
+from mitosis_coordinator.storage.suites import SubmissionTarget
 from mitosis_coordinator.storage.tasks import ClaimedTask
 
 # Tasks of one request that may be claimed in the transaction that stores them.
@@ -78,7 +79,7 @@ class SubmissionService:
                 if suite is not None:
                     SUITE.after(suite.state, SuiteEvent.SUBMITTED, str(suite.id))
                 _require_something_to_run(new_tasks, suite, field, before)
-                defaults = suite.spec.retries if suite is not None else Retries()
+                defaults = suite.retries if suite is not None else Retries()
                 await tasks.insert(connection, ids, new_tasks, suite_id, group_id, principal.username, defaults)
                 claimed: list[ClaimedTask] = []
                 if suite is not None:
@@ -123,7 +124,7 @@ class SubmissionService:
             if suite is None:
                 raise NotFound("suite", str(suite_id))
             SUITE.after(suite.state, SuiteEvent.SUBMITTED, str(suite.id))
-            retries = array.retries.or_else(suite.spec.retries)
+            retries = array.retries.or_else(suite.retries)
             await task_arrays.insert(connection, ids[0], array, suite_id, group_id, principal.username, retries)
             # This array alone: to wait for another one's lock here, before the suite's, could be to wait for ever.
             await task_arrays.make(connection, suite_id, ids[0])
@@ -169,10 +170,10 @@ class SubmissionService:
 
     async def _target(
         self, connection: Connection, principal: UserPrincipal, group_name: str, suite_id: UUID | None
-    ) -> tuple[Suite | None, UUID]:
+    ) -> tuple[SubmissionTarget | None, UUID]:
         if suite_id is None:
             return None, await group_for(connection, principal, group_name, GroupRole.MEMBER)
-        suite = await suites.get(connection, suite_id)
+        suite = await suites.submission_target(connection, suite_id)
         if suite is None:
             raise NotFound("suite", str(suite_id))
         require_role(principal, suite.group_id, GroupRole.MEMBER, "suite", str(suite_id))
@@ -183,7 +184,7 @@ class SubmissionService:
         return suite, suite.group_id
 
     async def _count_in(
-        self, connection: Connection, suite: Suite, count: int, vacancy: Vacancy | None = None
+        self, connection: Connection, suite: SubmissionTarget, count: int, vacancy: Vacancy | None = None
     ) -> list[ClaimedTask]:
         """Count tasks into their suite, and claim what a vacancy takes. Last: the suite is locked from here on."""
         read_before = await suites.count_submitted(connection, suite.id, count, self._max_tasks_per_suite)
@@ -204,11 +205,11 @@ class SubmissionService:
             await suites.match(connection, suite.id)
         if before is not None:
             return claimed
-        now = await suites.get(connection, suite.id)
+        now = await suites.submission_target(connection, suite.id)
         if now is None:
             raise NotFound("suite", str(suite.id))
         SUITE.after(now.state, SuiteEvent.SUBMITTED, str(suite.id))
-        raise self._too_many(suite.id, now.counters.total + count)
+        raise self._too_many(suite.id, now.total_tasks + count)
 
     def _too_many(self, suite_id: UUID, count: int) -> LimitExceeded:
         return LimitExceeded(f"tasks of suite {suite_id}", str(count), str(self._max_tasks_per_suite))
@@ -218,8 +219,10 @@ async def _nothing_known() -> None:
     return None
 
 
-def _require_something_to_run(new_tasks: Sequence[NewTask], suite: Suite | None, field: str, before: int) -> None:
-    if suite is not None and suite.spec.runs_by_default:
+def _require_something_to_run(
+    new_tasks: Sequence[NewTask], suite: SubmissionTarget | None, field: str, before: int
+) -> None:
+    if suite is not None and suite.runs_by_default:
         return
     violations = [
         FieldViolation(

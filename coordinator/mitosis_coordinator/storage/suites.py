@@ -45,6 +45,19 @@ class SuiteFilter:
     name: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SubmissionTarget:
+    """What a submission has to know of its suite."""
+
+    id: UUID
+    group_id: UUID
+    group_name: str
+    state: SuiteState
+    total_tasks: int
+    runs_by_default: bool
+    retries: Retries
+
+
 async def group_id(connection: Connection, name: str) -> UUID | None:
     """The id of a group; None when there is none of that name."""
     found: UUID | None = await fetch_value(connection, _SQL["group_id"], {"name": name})
@@ -61,6 +74,18 @@ async def insert(connection: Connection, suite_id: UUID, group_id: UUID, spec: S
 async def get(connection: Connection, suite_id: UUID) -> Suite | None:
     """Read one suite, without its hook runs and eligible managers."""
     return await _one(connection, "get_suite", suite_id)
+
+
+async def submission_target(connection: Connection, suite_id: UUID) -> SubmissionTarget | None:
+    """Read what a submission has to know of a suite."""
+    cursor = await connection.execute(_SQL["submission_target"], {"suite_id": suite_id})
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    identifier, group_id, group_name, state, total_tasks, runs_by_default, *retries = row
+    return SubmissionTarget(
+        identifier, group_id, group_name, SuiteState(state), total_tasks, runs_by_default, Retries(*retries)
+    )
 
 
 async def lock(connection: Connection, suite_id: UUID) -> Suite | None:

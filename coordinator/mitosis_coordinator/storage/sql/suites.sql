@@ -85,6 +85,13 @@ SELECT s.*, g.name AS group_name,
 FROM task_suites s JOIN groups g ON g.id = s.group_id
 WHERE s.id = %(suite_id)s
 
+-- name: submission_target
+-- What a submission has to know of its suite: a small part of it, because many small requests ask.
+SELECT s.id, s.group_id, g.name AS group_name, s.state, s.total_tasks, s.runs_by_default, s.default_max_retries,
+    s.default_retry_backoff_seconds
+FROM task_suites s JOIN groups g ON g.id = s.group_id
+WHERE s.id = %(suite_id)s
+
 -- name: lock_suite
 -- One suite, for a change. Suites are locked before tasks, and tasks before managers.
 SELECT s.*, g.name AS group_name,
