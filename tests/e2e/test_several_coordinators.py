@@ -14,10 +14,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import grpc.aio
 import psycopg
 import pytest
 import yaml
 
+from mitosis.v1 import manager_stream_pb2 as stream
 from mitosis_client import Client
 from mitosis_client.connection import Connection, write_private
 from mitosis_client.local.layout import GROUP, Layout, Ports, coordinator_config, manager_config
@@ -25,6 +27,8 @@ from mitosis_client.specs import NewTask
 from tests.e2e.cluster import ManagerPart, Part
 from tests.e2e.execution_log import RECORD_COMMAND, ExecutionLog
 from tests.e2e.support import Sandbox, sandbox, until
+from tests.support import waiting
+from tests.support.scripted_manager import ScriptedManager
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -33,6 +37,7 @@ WORKERS = int(os.environ.get("MITOSIS_RUNNING_TASKS", "12")) // MANAGERS
 # Each of the workers runs a few, one after the other; the first ones outlive the kill.
 ROUNDS = 3
 TASK_SECONDS = int(os.environ.get("MITOSIS_TASK_SECONDS", "3"))
+MANY = 2_001
 START_SECONDS = 60.0
 # Promised for a machine that has nothing else to do is 5 s.
 MOVE_SECONDS = 15.0
@@ -134,6 +139,80 @@ def _check_moves(
     assert set(log.counts().values()) == {1}
     with psycopg.connect(database_url) as database:
         assert database.execute("SELECT count(*) FROM task_execution_failures").fetchone() == (0,)
+
+
+async def test_two_thousand_running_tasks_outlive_their_coordinator(database_url: str) -> None:
+    """More than worker processes of one machine: the managers are scripted, the coordinators real."""
+    with sandbox() as box:
+        first, second = (Coordinator(name, box, database_url) for name in ("a", "b"))
+        first.serve()
+        second.serve()
+        async with contextlib.AsyncExitStack() as stack:
+            with parts(box, first, second):
+                managers = await _scripted_managers(stack, first)
+                suite = await _run(first, managers)
+                await waiting.until(lambda: _attempts(database_url) == {("Running", 1): MANY}, seconds=START_SECONDS)
+                first.kill()
+                killed_at = time.monotonic()
+                channel = await stack.enter_async_context(grpc.aio.insecure_channel(second.grpc))
+                for manager, held in managers.items():
+                    await manager.drop()
+                    manager.turn_to(channel)
+                    attached = await manager.attach(held)
+                    assert attached.verdict == stream.ATTACH_VERDICT_RESUME
+                    assert not attached.revoked_tasks
+                print(f"{MANY} running tasks were known again after {time.monotonic() - killed_at:.1f} s")
+                assert _attempts(database_url) == {("Running", 1): MANY}
+                for manager, held in managers.items():
+                    assert await manager.report(held) == []
+                with second.client() as client:
+                    assert client.get_suite(suite).completed_tasks == MANY
+                with psycopg.connect(database_url) as database:
+                    assert database.execute("SELECT count(*) FROM task_execution_failures").fetchone() == (0,)
+                    repeated = "SELECT count(*) FROM archived_tasks WHERE attempt > 1 OR state <> 'Completed'"
+                    assert database.execute(repeated).fetchone() == (0,)
+                for manager in managers:
+                    await manager.drop()
+            assert second.stop() == 0
+
+
+async def _scripted_managers(
+    stack: contextlib.AsyncExitStack, coordinator: Coordinator
+) -> dict[ScriptedManager, list[stream.AssignedTask]]:
+    channel = await stack.enter_async_context(grpc.aio.insecure_channel(coordinator.grpc))
+    managers = {}
+    memberships = [{"group_name": GROUP, "role": "Worker"}]
+    with coordinator.client() as client:
+        for number in range(MANAGERS):
+            registered = client.register_manager(
+                f"scripted-{number}", group_memberships=memberships, max_workers=MANY // MANAGERS
+            )
+            manager = ScriptedManager(
+                channel, f"scripted-{number}", registered.manager.uuid, registered.token, [], MANY // MANAGERS
+            )
+            await manager.attach()
+            managers[manager] = list[stream.AssignedTask]()
+    return managers
+
+
+async def _run(coordinator: Coordinator, managers: dict[ScriptedManager, list[stream.AssignedTask]]) -> str:
+    """Have every manager start its part of a suite; the suite."""
+    with coordinator.client() as client:
+        suite = client.create_suite(name="many", group_name=GROUP).uuid
+        task: NewTask = {"command": "true"}
+        client.submit_many([task] * MANY, suite_uuid=suite)
+        for manager in managers:
+            await manager.start()
+        for manager, held in managers.items():
+            held += await manager.fetch(MANY // MANAGERS)
+            await manager.started(held)
+    return suite
+
+
+def _attempts(database_url: str) -> dict[tuple[str, int], int]:
+    with psycopg.connect(database_url) as database:
+        rows = database.execute("SELECT state, attempt, count(*) FROM active_tasks GROUP BY 1, 2").fetchall()
+    return {(state, attempt): count for state, attempt, count in rows}
 
 
 def _attached_since(coordinator: Coordinator, offset: int) -> set[str]:
