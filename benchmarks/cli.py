@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,8 @@ def main(target: str, description: str, scenarios: Mapping[str, Scenario]) -> No
         scenarios: By name, in the order in which they run.
     """
     arguments = _parse(description, scenarios)
+    # By default the signal ends the process at once, and what it started would go on.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     chosen = arguments.scenario or [name for name, scenario in scenarios.items() if scenario.short]
     # A table in a file or a log needs no width of a terminal.
     console = Console() if sys.stdout.isatty() else Console(width=180)
