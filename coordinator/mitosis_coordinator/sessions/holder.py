@@ -6,12 +6,12 @@ import asyncio
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import structlog
@@ -39,6 +39,7 @@ ATTACH_TIMEOUT_SECONDS = 15.0
 SWEEP_SECONDS = 5.0
 MAX_REPORTS_PER_COMMIT = 4096
 REPORT_BATCHES_AHEAD = 16
+CANCEL_AGAIN_SECONDS = 2.0
 _FIRST_RETRY_SECONDS = 0.1
 
 
@@ -107,9 +108,7 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
             try:
                 done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
+                await end_tasks(workers)
             for worker in done:
                 worker.result()
             if self._closed_because is not None:
@@ -379,6 +378,15 @@ class HolderSession(ABC, Generic[IncomingMessage, OutgoingMessage]):
                 log.warning("session_waits_for_storage", holder_uuid=str(self.holder_id), error=str(error))
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))
                 delay = min(5.0, delay * 2)
+
+
+async def end_tasks(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended: again after a while, because what one waits for may lose a cancellation."""
+    while not all(task.done() for task in tasks):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _split(claimed: list[ClaimedTask]) -> list[tuple[ClaimedTask, ...]]:
