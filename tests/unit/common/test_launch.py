@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+# A shell starts its background jobs with the signal ignored, and tests may be one.
+START = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from mitosis_common.launch import start; start('slow_to_import')"
+)
 INTERRUPT = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
 MAIN = "import os, signal\ndef main():\n    try:\n        os.kill(os.getpid(), signal.SIGINT)\n        signal.pause()\n"
 
@@ -23,13 +28,11 @@ MAIN = "import os, signal\ndef main():\n    try:\n        os.kill(os.getpid(), s
 def test_an_interrupt_leaves_no_traceback(tmp_path: Path, module: str, code: int) -> None:
     (tmp_path / "slow_to_import.py").write_text(module)
     done = subprocess.run(
-        [sys.executable, "-c", "from mitosis_common.launch import start; start('slow_to_import')"],
+        [sys.executable, "-c", START],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))},
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
-        # A shell starts its background jobs with the signal ignored, and tests may be one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert (done.returncode, done.stderr) == (code, "")
