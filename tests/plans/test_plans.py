@@ -54,6 +54,10 @@ def claim(large: Large) -> Parameters:
     }
 
 
+def behind(large: Large) -> Parameters:
+    return {**claim(large), "priority": 0, "behind": large.pending_task}
+
+
 def independent(large: Large) -> Parameters:
     return {"worker_id": WORKER, "assignment_id": large.worker_assignment_id, "session_epoch": 1, "limit": 16}
 
@@ -104,6 +108,7 @@ def task(task_id: Callable[[Large], UUID]) -> Callable[[Large], Parameters]:
 
 CASES = [
     Case("tasks", "claim_tasks", claim, 256 * 3),
+    Case("tasks", "claim_tasks_behind", behind, 256 * 3),
     Case("tasks", "claim_independent_tasks", independent, 16 * 4),
     Case("tasks", "finish_tasks", finish, 256 * 3),
     Case("tasks", "return_tasks", attempts, 256 * 3),
@@ -156,7 +161,9 @@ def test_a_statement_reads_little_of_a_large_table(large: Large, case: Case, mod
     assert total <= case.rows, f"{scans}: {looked_at}"
 
 
-@pytest.mark.parametrize("statement", ["claim_tasks", "finish_tasks", "return_tasks", "cancel_task", "get_task"])
+@pytest.mark.parametrize(
+    "statement", ["claim_tasks", "claim_tasks_behind", "finish_tasks", "return_tasks", "cancel_task", "get_task"]
+)
 def test_a_plan_made_while_the_table_was_empty_will_do_for_a_large_one(database_url: str, statement: str) -> None:
     """A cached plan is kept until the next ANALYZE, which may be a minute and a million tasks away."""
     empty = Large(database_url, 1, 2, ((str(LAST), 1),), LAST, LAST)

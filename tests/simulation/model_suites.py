@@ -76,6 +76,7 @@ def get_suite(db: Tables, given: Parameters) -> Answer:
 
 
 @models("suites", "submission_target")
+@models("suites", "lock_submission_target")
 def submission_target(db: Tables, given: Parameters) -> Answer:
     suite = db.task_suites.get(given["suite_id"])
     if suite is None:

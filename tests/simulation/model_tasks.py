@@ -69,6 +69,7 @@ def insert_tasks(db: Tables, given: Parameters) -> Answer:
 
 
 @models("tasks", "claim_tasks")
+@models("tasks", "claim_tasks_behind")
 def claim_tasks(db: Tables, given: Parameters) -> Answer:
     holder = db.assignments.get(given["assignment_id"])
     if (
@@ -79,8 +80,11 @@ def claim_tasks(db: Tables, given: Parameters) -> Answer:
     ):
         return []
     waiting = [
-        task for task in db.active_tasks.values() if is_waiting(task, given["suite_id"], given["manager_id"])
-    ]  # fmt: skip
+        task
+        for task in db.active_tasks.values()
+        if is_waiting(task, given["suite_id"], given["manager_id"])
+        and ("behind" not in given or (task["priority"] == given["priority"] and task["id"] > given["behind"]))
+    ]
     waiting.sort(key=_order)
     claimed: list[Row] = []
     for task in waiting[: given["limit"]]:

@@ -159,28 +159,22 @@ class _Client:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        yield cast(Connection, _Session(self._store, self._is_dead, in_transaction=False))
+        yield cast(Connection, _Session(self._store, self._is_dead))
 
     @asynccontextmanager
-    async def transaction(self, *, pipeline: bool = False) -> AsyncIterator[Connection]:
-        await self._store.arrive(self._is_dead)
-        self._store.begin()
-        try:
-            yield cast(Connection, _Session(self._store, self._is_dead, in_transaction=True))
-        except BaseException:
-            self._store.roll_back()
-            raise
-        self._store.commit()
-        await self._store.answer()
+    async def transaction(self) -> AsyncIterator[Connection]:
+        session = _Session(self._store, self._is_dead)
+        async with session.pipelined_transaction():
+            yield cast(Connection, session)
 
 
 class _Session:
     """A connection."""
 
-    def __init__(self, store: Store, is_dead: Callable[[], bool], *, in_transaction: bool) -> None:
+    def __init__(self, store: Store, is_dead: Callable[[], bool]) -> None:
         self._store = store
         self._is_dead = is_dead
-        self._in_transaction = in_transaction
+        self._in_transaction = False
         # Nobody counts here.
         self.facts: list[Fact] = []
 
@@ -190,20 +184,27 @@ class _Session:
     async def execute(self, text: str, given: Parameters | None = None) -> _Cursor:
         return await _Cursor(self, None).execute(text, given)
 
+    @asynccontextmanager
+    async def pipelined_transaction(self) -> AsyncIterator[None]:
+        await self._store.arrive(self._is_dead)
+        self._store.begin()
+        self._in_transaction = True
+        try:
+            yield
+        except BaseException:
+            self._store.roll_back()
+            raise
+        finally:
+            self._in_transaction = False
+        self._store.commit()
+        await self._store.answer()
+
     async def run(self, text: str, given: Parameters) -> Answer:
         """Run a statement, in a transaction of its own unless there is one."""
         if self._in_transaction:
             return self._store.engine.run(text, given)
-        await self._store.arrive(self._is_dead)
-        self._store.begin()
-        try:
-            answer = self._store.engine.run(text, given)
-        except BaseException:
-            self._store.roll_back()
-            raise
-        self._store.commit()
-        await self._store.answer()
-        return answer
+        async with self.pipelined_transaction():
+            return self._store.engine.run(text, given)
 
 
 class _Cursor:

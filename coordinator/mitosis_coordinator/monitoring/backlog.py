@@ -66,7 +66,8 @@ class Backlog(Collector):
             self._reading = None
 
     async def _read(self) -> _Reading:
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
+            await monitoring.use_one_snapshot(connection)
             return _Reading(
                 await monitoring.suites_by_group(connection),
                 await monitoring.largest_suites(connection, MAX_SUITE_SERIES),

@@ -128,15 +128,25 @@ class AssignmentService:
             return await managers.live_assignments(connection, manager_ids)
 
     async def claim(
-        self, suite_id: UUID, manager_id: UUID, assignment_id: int, session_epoch: int, limit: int
+        self,
+        suite_id: UUID,
+        manager_id: UUID,
+        assignment_id: int,
+        session_epoch: int,
+        limit: int,
+        behind: tasks.QueuePlace | None = None,
     ) -> list[tasks.ClaimedTask]:
         """Hand at most `limit` Ready tasks to an assignment, by priority and age; none when it is over.
+
+        With `behind`, what is in front of that place is passed over, and whatever has another priority.
 
         Raises:
             StorageUnavailable: It may have happened all the same.
         """
         async with self._database.connection() as connection:
-            claimed, unmade = await tasks.claim(connection, suite_id, manager_id, assignment_id, session_epoch, limit)
+            claimed, unmade = await tasks.claim(
+                connection, suite_id, manager_id, assignment_id, session_epoch, limit, behind
+            )
             if not unmade or not await task_arrays.make(connection, suite_id):
                 return claimed
             if not claimed:

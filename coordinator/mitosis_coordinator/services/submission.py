@@ -69,21 +69,27 @@ class SubmissionService:
         """
         ids = uuid_block(len(new_tasks))
         async with self._vacancy(suite_id, len(ids)) as vacancy:
-            async with self._database.transaction(pipeline=True) as connection:
-                read_known = await self._send_request(connection, principal, request_id, fingerprint, ids)
-                suite, group_id = await self._target(connection, principal, group_name, suite_id)
-                known = await read_known()
-                if known is not None:
-                    return known
-                # After that: a repetition is answered as the first call was, whatever became of the suite meanwhile.
-                if suite is not None:
-                    SUITE.after(suite.state, SuiteEvent.SUBMITTED, str(suite.id))
-                _require_something_to_run(new_tasks, suite, field, before)
-                defaults = suite.retries if suite is not None else Retries()
-                await tasks.insert(connection, ids, new_tasks, suite_id, group_id, principal.username, defaults)
-                claimed: list[ClaimedTask] = []
-                if suite is not None:
-                    claimed = await self._count_in(connection, suite, len(ids), vacancy)
+            async with self._database.connection() as connection:
+                async with connection.pipelined_transaction():
+                    read_known = await self._send_request(connection, principal, request_id, fingerprint, ids)
+                    suite, group_id = await self._target(
+                        connection, principal, group_name, suite_id, locked=vacancy is not None
+                    )
+                    known = await read_known()
+                    if known is not None:
+                        return known
+                    # After that: a repetition is answered as the first call was, whatever became of the suite since.
+                    if suite is not None:
+                        SUITE.after(suite.state, SuiteEvent.SUBMITTED, str(suite.id))
+                    _require_something_to_run(new_tasks, suite, field, before)
+                    defaults = suite.retries if suite is not None else Retries()
+                    await tasks.insert(connection, ids, new_tasks, suite_id, group_id, principal.username, defaults)
+                    read_claimed: Callable[[], Awaitable[list[ClaimedTask]]] = _nothing_claimed
+                    if suite is not None and vacancy is not None:
+                        read_claimed = await self._count_in_and_claim(connection, suite, len(ids), vacancy)
+                    elif suite is not None:
+                        await self._count_in(connection, suite, len(ids))
+                claimed = await read_claimed()
             if vacancy is not None:
                 vacancy.claimed = claimed
         self._announce(suite_id, group_id, all_claimed=len(claimed) >= len(ids))
@@ -169,11 +175,17 @@ class SubmissionService:
         self._signals.suite_changed(suite_id)
 
     async def _target(
-        self, connection: Connection, principal: UserPrincipal, group_name: str, suite_id: UUID | None
+        self,
+        connection: Connection,
+        principal: UserPrincipal,
+        group_name: str,
+        suite_id: UUID | None,
+        *,
+        locked: bool = False,
     ) -> tuple[SubmissionTarget | None, UUID]:
         if suite_id is None:
             return None, await group_for(connection, principal, group_name, GroupRole.MEMBER)
-        suite = await suites.submission_target(connection, suite_id)
+        suite = await suites.submission_target(connection, suite_id, locked=locked)
         if suite is None:
             raise NotFound("suite", str(suite_id))
         require_role(principal, suite.group_id, GroupRole.MEMBER, "suite", str(suite_id))
@@ -183,33 +195,51 @@ class SubmissionService:
             )
         return suite, suite.group_id
 
-    async def _count_in(
-        self, connection: Connection, suite: SubmissionTarget, count: int, vacancy: Vacancy | None = None
-    ) -> list[ClaimedTask]:
-        """Count tasks into their suite, and claim what a vacancy takes. Last: the suite is locked from here on."""
+    async def _count_in(self, connection: Connection, suite: SubmissionTarget, count: int) -> None:
+        """Count tasks into their suite. Last: the suite is locked from here on."""
         read_before = await suites.count_submitted(connection, suite.id, count, self._max_tasks_per_suite)
-        claimed: list[ClaimedTask] = []
-        if vacancy is not None:
-            vacancy.claim_sent = True
-            claimed, _ = await tasks.claim(
-                connection,
-                suite.id,
-                vacancy.manager_id,
-                vacancy.assignment_id,
-                vacancy.session_epoch,
-                min(vacancy.limit, count),
-            )
         before = await read_before()
         if before is SuiteState.COMPLETE:
             # Managers that came while it was at rest do not know it.
             await suites.match(connection, suite.id)
         if before is not None:
-            return claimed
+            return
         now = await suites.submission_target(connection, suite.id)
         if now is None:
             raise NotFound("suite", str(suite.id))
         SUITE.after(now.state, SuiteEvent.SUBMITTED, str(suite.id))
         raise self._too_many(suite.id, now.total_tasks + count)
+
+    async def _count_in_and_claim(
+        self, connection: Connection, suite: SubmissionTarget, count: int, vacancy: Vacancy
+    ) -> Callable[[], Awaitable[list[ClaimedTask]]]:
+        """Count tasks into their suite, which is locked, and claim what a vacancy takes, without waiting for an answer.
+
+        Returns:
+            What reads the claimed tasks after COMMIT.
+        """
+        if suite.total_tasks + count > self._max_tasks_per_suite:
+            raise self._too_many(suite.id, suite.total_tasks + count)
+        read_before = await suites.count_submitted(connection, suite.id, count, self._max_tasks_per_suite)
+        if suite.state is SuiteState.COMPLETE:
+            await suites.match(connection, suite.id)
+        vacancy.claim_sent = True
+        read_claimed = await tasks.send_claim(
+            connection,
+            suite.id,
+            vacancy.manager_id,
+            vacancy.assignment_id,
+            vacancy.session_epoch,
+            min(vacancy.limit, count),
+        )
+
+        async def read() -> list[ClaimedTask]:
+            if await read_before() is None:
+                raise RuntimeError(f"suite {suite.id} was locked, and took no tasks all the same")
+            claimed, _ = await read_claimed()
+            return claimed
+
+        return read
 
     def _too_many(self, suite_id: UUID, count: int) -> LimitExceeded:
         return LimitExceeded(f"tasks of suite {suite_id}", str(count), str(self._max_tasks_per_suite))
@@ -217,6 +247,10 @@ class SubmissionService:
 
 async def _nothing_known() -> None:
     return None
+
+
+async def _nothing_claimed() -> list[ClaimedTask]:
+    return []
 
 
 def _require_something_to_run(

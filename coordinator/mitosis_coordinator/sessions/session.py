@@ -22,11 +22,12 @@ from mitosis_coordinator.services.attachment import Attachment, AttachmentServic
 from mitosis_coordinator.services.reports import ReportService
 from mitosis_coordinator.sessions import machine
 from mitosis_coordinator.sessions import messages as msg
+from mitosis_coordinator.sessions.front import QueueFront
 from mitosis_coordinator.sessions.holder import ATTACH_TIMEOUT_SECONDS, HolderSession, SessionSettings
 from mitosis_coordinator.sessions.machine import Phase, SessionEvent
 from mitosis_coordinator.sessions.signals import SignalHub
 from mitosis_coordinator.storage.managers import HookReport
-from mitosis_coordinator.storage.tasks import ClaimedTask
+from mitosis_coordinator.storage.tasks import ClaimedTask, QueuePlace
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
         self._settings = settings
         self._changed = changed
         self._feeding = ExitStack()
+        self._front = QueueFront()
         self._workers = 0
         # Until when a recall is under way, and until when no tasks are claimed that would only wait; monotonic clock.
         self._recalled_until = 0.0
@@ -188,7 +190,8 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
         self._state = machine.taken(self._state, event, assignment.id, assignment.suite.id)
         self._workers = assignment.worker_count
         self._feeding.close()
-        self._feeding.enter_context(self._signals.feeding(assignment.suite.id, self._feed_wanted))
+        self._front = QueueFront()
+        self._feeding.enter_context(self._signals.feeding(assignment.suite.id, self._tasks_ready))
         self._changed(self)
 
     def _let_go(self, finished: msg.SuiteFinished) -> None:
@@ -263,10 +266,25 @@ class Session(HolderSession[msg.Incoming, msg.Outgoing]):
 
     async def _claim_tasks(self, limit: int) -> list[ClaimedTask]:
         assignment_id, suite_id = self._held()
-        claimed = await self._assignments.claim(suite_id, self.manager.manager_id, assignment_id, self.epoch, limit)
+        claimed: list[ClaimedTask] = []
+        behind: QueuePlace | None
+        while True:
+            behind = self._front.begin()
+            wanted = limit - len(claimed)
+            found = await self._assignments.claim(
+                suite_id, self.manager.manager_id, assignment_id, self.epoch, wanted, behind
+            )
+            self._front.end(found, enough=len(found) == wanted)
+            claimed += found
+            if behind is None or len(found) == wanted:
+                break
         if len(claimed) < limit:
             self._signals.tail_reached(suite_id)
         return claimed
+
+    def _tasks_ready(self) -> None:
+        self._front.rewind()
+        self._feed_wanted.set()
 
     def _allowed(self) -> int:
         allowed = super()._allowed()

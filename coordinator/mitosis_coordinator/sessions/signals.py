@@ -30,8 +30,8 @@ class SignalHub:
     def __init__(self, tell: Tell = tell_nobody) -> None:
         self._tell = tell
         self._watchers: dict[UUID, set[Watch]] = {}
-        self._feeders: dict[UUID, set[asyncio.Event]] = {}
-        self._group_feeders: dict[UUID, set[asyncio.Event]] = {}
+        self._feeders: dict[UUID, set[Callable[[], None]]] = {}
+        self._group_feeders: dict[UUID, set[Callable[[], None]]] = {}
         self._on_work: list[Callable[[], None]] = []
         self._on_deadline: list[Callable[[], None]] = []
         self._on_tail: list[Callable[[UUID], None]] = []
@@ -69,10 +69,10 @@ class SignalHub:
             case Hint(HintKind.SUITE_CHANGED, UUID() as suite_id):
                 _set(watch.changed for watch in self._watchers.get(suite_id, ()))
             case Hint(HintKind.TASKS_READY, UUID() as suite_id):
-                _set(self._feeders.get(suite_id, ()))
+                _call(self._feeders.get(suite_id, ()))
                 _call(self._on_work)
             case Hint(HintKind.INDEPENDENT_TASKS_READY, UUID() as group_id):
-                _set(self._group_feeders.get(group_id, ()))
+                _call(self._group_feeders.get(group_id, ()))
             case Hint(HintKind.TAIL_REACHED, UUID() as suite_id):
                 for notify in self._on_tail:
                     notify(suite_id)
@@ -81,8 +81,8 @@ class SignalHub:
             case Hint(HintKind.EVERYTHING):
                 self._wake_watchers()
                 for table in (self._feeders, self._group_feeders):
-                    for events in table.values():
-                        _set(events)
+                    for feeders in table.values():
+                        _call(feeders)
                 _call(self._on_work)
                 _call(self._on_deadline)
 
@@ -114,15 +114,15 @@ class SignalHub:
             yield watch
 
     @contextmanager
-    def feeding(self, suite_id: UUID, event: asyncio.Event) -> Iterator[None]:
-        """Have `event` set whenever the suite has tasks to hand out."""
-        with _registered(self._feeders, suite_id, event):
+    def feeding(self, suite_id: UUID, notify: Callable[[], None]) -> Iterator[None]:
+        """Call `notify` whenever the suite has tasks to hand out."""
+        with _registered(self._feeders, suite_id, notify):
             yield
 
     @contextmanager
-    def feeding_group(self, group_id: UUID, event: asyncio.Event) -> Iterator[None]:
-        """Have `event` set whenever the group has tasks of no suite to hand out."""
-        with _registered(self._group_feeders, group_id, event):
+    def feeding_group(self, group_id: UUID, notify: Callable[[], None]) -> Iterator[None]:
+        """Call `notify` whenever the group has tasks of no suite to hand out."""
+        with _registered(self._group_feeders, group_id, notify):
             yield
 
     def _wake_watchers(self) -> None:

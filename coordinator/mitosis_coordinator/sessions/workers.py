@@ -87,7 +87,7 @@ class WorkerSession(HolderSession[msg.WorkerIncoming, msg.WorkerOutgoing]):
         revoked = set(attachment.revoked)
         self._tasks.take_over(ref for ref in first.held if ref not in revoked)
         for group_id in attachment.group_ids:
-            self._feeding.enter_context(self._signals.feeding_group(group_id, self._feed_wanted))
+            self._feeding.enter_context(self._signals.feeding_group(group_id, self._feed_wanted.set))
         # Only now can somebody find the session.
         self._on_attached(self)
         log.info(

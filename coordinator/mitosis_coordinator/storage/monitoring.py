@@ -7,7 +7,7 @@ from uuid import UUID
 
 from mitosis_coordinator.storage.pool import Connection
 from mitosis_coordinator.storage.queries import load_queries
-from mitosis_coordinator.storage.rows import fetch_all, fetch_one, fetch_value
+from mitosis_coordinator.storage.rows import execute, fetch_all, fetch_one, fetch_value
 
 _SQL = load_queries("monitoring")
 
@@ -51,6 +51,11 @@ class DatabaseHealth:
 
     oldest_seconds: float
     dead_rows: int
+
+
+async def use_one_snapshot(connection: Connection) -> None:
+    """Have all statements of a transaction that begins see the same moment."""
+    await execute(connection, _SQL["use_one_snapshot"])
 
 
 async def suites_by_group(connection: Connection) -> list[GroupBacklog]:

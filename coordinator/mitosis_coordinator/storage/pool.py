@@ -6,7 +6,7 @@ import asyncio
 import select
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Self, TypeAlias
 
 import psycopg
@@ -49,6 +49,16 @@ class PooledConnection(psycopg.AsyncConnection[TupleRow]):
 
     seen_incident = 0
     facts: list[Fact]
+
+    @asynccontextmanager
+    async def pipelined_transaction(self) -> AsyncIterator[None]:
+        """Make one transaction whose statements wait for the server only where a result is read.
+
+        COMMIT travels with the statements after the last read; their results can be read once it is done. The error of
+        a statement comes up at the next read, or at the end.
+        """
+        async with self.pipeline(), self.transaction():
+            yield
 
 
 Connection: TypeAlias = PooledConnection
@@ -189,20 +199,14 @@ class Database:
                 listener(facts, seconds)
 
     @asynccontextmanager
-    async def transaction(self, *, pipeline: bool = False) -> AsyncIterator[Connection]:
+    async def transaction(self) -> AsyncIterator[Connection]:
         """Lend a connection for one transaction: committed at the end, rolled back on an exception.
-
-        With `pipeline` statements wait for the server only where a result is read; the error of one comes up there, or
-        at the end.
 
         Raises:
             StorageUnavailable: as for `connection()`. When the connection broke during COMMIT nobody knows whether it
                 happened, so what is repeated must be idempotent.
         """
-        async with self.connection() as connection, AsyncExitStack() as stack:
-            if pipeline:
-                await stack.enter_async_context(connection.pipeline())
-            await stack.enter_async_context(connection.transaction())
+        async with self.connection() as connection, connection.transaction():
             yield connection
 
     async def _checkout(self) -> PooledConnection:

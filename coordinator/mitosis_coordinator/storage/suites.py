@@ -76,9 +76,10 @@ async def get(connection: Connection, suite_id: UUID) -> Suite | None:
     return await _one(connection, "get_suite", suite_id)
 
 
-async def submission_target(connection: Connection, suite_id: UUID) -> SubmissionTarget | None:
-    """Read what a submission has to know of a suite."""
-    cursor = await connection.execute(_SQL["submission_target"], {"suite_id": suite_id})
+async def submission_target(connection: Connection, suite_id: UUID, *, locked: bool = False) -> SubmissionTarget | None:
+    """Read what a submission has to know of a suite; `locked` keeps others from changing it."""
+    query = _SQL["lock_submission_target" if locked else "submission_target"]
+    cursor = await connection.execute(query, {"suite_id": suite_id})
     row = await cursor.fetchone()
     if row is None:
         return None

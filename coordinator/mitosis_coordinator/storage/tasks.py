@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -51,6 +51,14 @@ class ClaimedTask:
     attempt: int
     spec: bytes
     priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlace:
+    """A place in a suite's queue: behind this task, among those of its priority."""
+
+    priority: int
+    task_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,28 +146,58 @@ async def insert(
 
 
 async def claim(
-    connection: Connection, suite_id: UUID, manager_id: UUID, assignment_id: int, session_epoch: int, limit: int
+    connection: Connection,
+    suite_id: UUID,
+    manager_id: UUID,
+    assignment_id: int,
+    session_epoch: int,
+    limit: int,
+    behind: QueuePlace | None = None,
 ) -> tuple[list[ClaimedTask], bool]:
     """Hand at most `limit` Ready tasks to an assignment, by priority and age; none when it is over or resumed since.
+
+    With `behind`, only tasks of that place's priority that are behind it.
 
     Returns:
         The tasks, and whether the suite may have more that are not made yet.
     """
-    parameters = {
+    read = await send_claim(connection, suite_id, manager_id, assignment_id, session_epoch, limit, behind)
+    return await read()
+
+
+async def send_claim(
+    connection: Connection,
+    suite_id: UUID,
+    manager_id: UUID,
+    assignment_id: int,
+    session_epoch: int,
+    limit: int,
+    behind: QueuePlace | None = None,
+) -> Callable[[], Awaitable[tuple[list[ClaimedTask], bool]]]:
+    """Do as `claim` in a pipeline, and return what reads its answer."""
+    parameters: dict[str, object] = {
         "suite_id": suite_id,
         "manager_id": manager_id,
         "assignment_id": assignment_id,
         "session_epoch": session_epoch,
         "limit": limit,
     }
-    async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(_SQL["claim_tasks"], parameters)
+    query = _SQL["claim_tasks"]
+    if behind is not None:
+        query = _SQL["claim_tasks_behind"]
+        parameters |= {"priority": behind.priority, "behind": UUID(behind.task_id)}
+    cursor = connection.cursor(binary=True)
+    await cursor.execute(query, parameters)
+
+    async def read() -> tuple[list[ClaimedTask], bool]:
         rows = await cursor.fetchall()
-    if rows:
-        connection.facts.append(facts.TasksClaimed(managed=True, count=len(rows)))
-    # An UPDATE returns rows in no order; text UUIDs sort as the UUIDs do.
-    rows.sort(key=lambda row: (-row[3], row[0]))
-    return [ClaimedTask(*row[:4]) for row in rows], not rows or rows[0][4]
+        if rows:
+            connection.facts.append(facts.TasksClaimed(managed=True, count=len(rows)))
+        # An UPDATE returns rows in no order; text UUIDs sort as the UUIDs do.
+        rows.sort(key=lambda row: (-row[3], row[0]))
+        return [ClaimedTask(*row[:4]) for row in rows], not rows or rows[0][4]
+
+    return read
 
 
 async def claim_independent(

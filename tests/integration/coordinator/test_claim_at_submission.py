@@ -38,7 +38,7 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     async def noted(self: AssignmentService, *arguments: Any) -> Any:
         claimed = await claim(self, *arguments)
-        limits.append(arguments[-1])
+        limits.append(arguments[4])
         return claimed
 
     monkeypatch.setattr(AssignmentService, "claim", noted)

@@ -32,3 +32,7 @@ SELECT count(*) AS count FROM (
 SELECT coalesce((SELECT extract(epoch FROM now() - min(xact_start)) FROM pg_stat_activity
                  WHERE datname = current_database() AND pid <> pg_backend_pid()), 0)::float8 AS oldest_seconds,
     coalesce((SELECT n_dead_tup FROM pg_stat_user_tables WHERE relname = 'active_tasks'), 0) AS dead_rows
+
+-- name: use_one_snapshot
+-- Has all statements of a transaction see the database as it is at the first, so that their figures agree.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY

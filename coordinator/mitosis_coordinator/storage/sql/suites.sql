@@ -92,6 +92,14 @@ SELECT s.id, s.group_id, g.name AS group_name, s.state, s.total_tasks, s.runs_by
 FROM task_suites s JOIN groups g ON g.id = s.group_id
 WHERE s.id = %(suite_id)s
 
+-- name: lock_submission_target
+-- The same, locked as by `lock_suite`.
+SELECT s.id, s.group_id, g.name AS group_name, s.state, s.total_tasks, s.runs_by_default, s.default_max_retries,
+    s.default_retry_backoff_seconds
+FROM task_suites s JOIN groups g ON g.id = s.group_id
+WHERE s.id = %(suite_id)s
+FOR NO KEY UPDATE OF s
+
 -- name: lock_suite
 -- One suite, for a change. Suites are locked before tasks, and tasks before managers.
 SELECT s.*, g.name AS group_name,

@@ -38,6 +38,30 @@ WHERE t.id = picked.id
 RETURNING t.id::text AS task_id, t.attempt, t.spec, t.priority,
     EXISTS (SELECT FROM task_arrays WHERE task_suite_id = %(suite_id)s) AS unmade
 
+-- name: claim_tasks_behind
+-- The same, of one priority and behind one task: a condition that begins the scan there, which no OR would.
+WITH holder AS MATERIALIZED (
+    -- Locked as in `claim_tasks`.
+    SELECT id FROM assignments
+    WHERE id = %(assignment_id)s AND manager_id = %(manager_id)s AND state <> 'Ended'
+      AND session_epoch = %(session_epoch)s
+    FOR SHARE
+), picked AS (
+    SELECT id FROM active_tasks
+    WHERE task_suite_id = %(suite_id)s AND state = 'Ready' AND retry_at IS NULL
+      AND priority = %(priority)s AND id > %(behind)s
+      AND NOT (%(manager_id)s = ANY(coalesce(excluded_manager_ids, '{}')))
+      AND (SELECT count(*) FROM holder) = 1
+    ORDER BY priority DESC, id
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE active_tasks t SET state = 'Dispatched', attempt = t.attempt + 1, assignment_id = %(assignment_id)s
+FROM picked
+WHERE t.id = picked.id
+RETURNING t.id::text AS task_id, t.attempt, t.spec, t.priority,
+    EXISTS (SELECT FROM task_arrays WHERE task_suite_id = %(suite_id)s) AS unmade
+
 -- name: claim_independent_tasks
 -- Hands Ready tasks of no suite to a worker's assignment that lasts: of its groups, the one whose best task is best.
 WITH holder AS MATERIALIZED (
